@@ -1,0 +1,1 @@
+"""Backends that read what arrived at a log sink."""

@@ -1,0 +1,1 @@
+"""The drill: phases, engine, markers, settling, journal, locks."""

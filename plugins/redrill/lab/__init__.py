@@ -1,0 +1,1 @@
+"""The lab: real endpoints under systemd-nspawn on one machine."""

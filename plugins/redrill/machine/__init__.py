@@ -1,0 +1,1 @@
+"""The live handle of an endpoint: sessions, commands, streams."""

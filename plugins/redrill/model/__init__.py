@@ -1,0 +1,1 @@
+"""Values: fleets, manifests, observations, records and verdicts; no I/O."""

@@ -1,0 +1,181 @@
+"""What ``fleet.yml`` declares: a fleet, its endpoints and what each of them must do. Values only."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from redrill.model.values import Duration, Value, parse_duration
+
+_HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
+
+
+def _check_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+        raise ValueError(f"{value!r} is not a name; use lower-case letters, digits and hyphens")
+    return value
+
+
+def _check_address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        labels = value.rstrip(".").split(".")
+        if len(value) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+            raise ValueError(f"{value!r} is neither an IP address nor a host name") from None
+    return value
+
+
+def _check_user(value: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_.-]{0,31}", value):
+        raise ValueError(f"{value!r} is not a user name")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+Address = Annotated[str, AfterValidator(_check_address)]
+User = Annotated[str, AfterValidator(_check_user)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Ssh(Value):
+    """How to reach an endpoint; ``host_keys`` are lines such as ``ssh-ed25519 AAAA…`` that pin what it must show."""
+
+    user: User = "root"
+    port: Port = 22
+    key: Path | None = None
+    host_keys: tuple[str, ...] = ()
+    known_hosts: Path | None = None
+    config: Path | None = None
+    proxy_jump: str | None = None
+
+
+class Backend(Value):
+    """A backend by name; what else it takes is checked by the backend's own ``Settings``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the fleet file says to the backend, without its kind."""
+        return dict(self.model_extra or {})
+
+
+class Image(Value):
+    """What an endpoint is rebuilt from, and the version that it must then show.
+
+    ``definition`` is what builds the image where redrill builds it (the lab); ``packages`` are wanted versions by
+    package name; ``digest`` pins the image's content.
+    """
+
+    name: str
+    version: str
+    digest: str | None = None
+    definition: Path | None = None
+    os_release: dict[str, str] = {}
+    packages: dict[str, str] = {}
+
+
+class Objectives(Value):
+    """Targets: the longest time to recover (RTO) and the most data, in time, that may be lost (RPO)."""
+
+    rto: Duration = parse_duration("10m")
+    rpo: Duration = parse_duration("15m")
+
+
+class HttpCheck(Value):
+    """Healthy when a GET from the controller answers with ``status`` and a body that contains ``expect``."""
+
+    path: str = "/"
+    port: Port = 80
+    tls: bool = False
+    status: int = 200
+    expect: str = ""
+
+
+class CommandCheck(Value):
+    """Healthy when a command on the endpoint exits with 0 and its standard output contains ``expect``."""
+
+    run: str
+    expect: str = ""
+
+
+class TcpCheck(Value):
+    """Healthy when the controller can open a connection to ``port``."""
+
+    port: Port
+
+
+class Canary(Value):
+    """Commands on the endpoint that store one numbered write (``$REDRILL_CANARY``) and list all that are stored.
+
+    ``write`` must exit with 0 only when the write is durable. ``read`` prints one number a line. ``clear``, when
+    given, removes them after the drill.
+    """
+
+    write: str
+    read: str
+    clear: str | None = None
+
+
+class Application(Value):
+    """What an endpoint is for: the units that own its data, how to see that it works, and its targets."""
+
+    units: tuple[str, ...] = ()
+    http: HttpCheck | None = None
+    command: CommandCheck | None = None
+    tcp: TcpCheck | None = None
+    canary: Canary | None = None
+    hold: Duration = parse_duration("1s")
+    objectives: Objectives | None = None
+
+    @model_validator(mode="after")
+    def _needs_a_check(self) -> "Application":
+        if not (self.http or self.command or self.tcp):
+            raise ValueError("an application needs a health check: 'http', 'command' or 'tcp'")
+        return self
+
+
+class Endpoint(Value):
+    """One machine of a fleet, with the defaults and its role already folded in."""
+
+    name: Name
+    role: Name | None = None
+    address: Address | None = None
+    tags: tuple[str, ...] = ()
+    expendable: bool = False
+    ssh: Ssh = Ssh()
+    image: Image | None = None
+    provisioner: Backend | None = None
+    repository: Backend | None = None
+    log_sink: Backend | None = None
+    restore: Annotated[str, Field(pattern="^(auto|offline|live)$")] = "auto"
+    objectives: Objectives = Objectives()
+    applications: dict[Name, Application] = {}
+    churn: tuple[str, ...] = ()
+    day1: Path | None = None
+
+    def objectives_of(self, application: str) -> Objectives:
+        """Return the targets of an application: its own, else those of the endpoint."""
+        return self.applications[application].objectives or self.objectives
+
+
+class Fleet(Value):
+    """All endpoints that a fleet file declares."""
+
+    name: Name
+    environment: str = "unnamed"
+    disposable: bool = False
+    source: Path
+    endpoints: tuple[Endpoint, ...]
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return the endpoint called ``name``; KeyError when there is none."""
+        for endpoint in self.endpoints:
+            if endpoint.name == name:
+                return endpoint
+        raise KeyError(name)

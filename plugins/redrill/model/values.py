@@ -1,0 +1,57 @@
+"""Small value types that the fleet file and the records share."""
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+STATE_PATHS = ("/home", "/etc", "/var")
+"""The only things that a restore puts back."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
+
+
+class Value(BaseModel):
+    """A frozen value that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Mode(StrEnum):
+    """What a run may do; only ``observe`` touches nothing."""
+
+    OBSERVE = "observe"
+    REPLACE = "replace"
+
+    @property
+    def is_destructive(self) -> bool:
+        """Whether endpoints are wiped in this mode."""
+        return self is not Mode.OBSERVE
+
+
+def parse_duration(value: Any) -> Any:
+    """Return the timedelta for '90s', '5m', '1h30m' or '250ms'; bare numbers are refused, for nobody knows their unit."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and value and re.fullmatch(rf"({_DURATION.pattern})+", value):
+        seconds = sum(int(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
+        if 0 < seconds <= 366 * _UNITS["d"]:
+            return timedelta(seconds=seconds)
+    raise ValueError(f"{value!r} is not a duration; write a number with its unit, such as '90s', '5m' or '1h30m'")
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration, json_schema_input_type=str),
+    PlainSerializer(lambda value: f"{round(value.total_seconds() * 1000)}ms", return_type=str),
+]
+
+
+def is_inside(path: str, parents: tuple[str, ...] = STATE_PATHS) -> bool:
+    """Whether ``path`` is one of ``parents`` or lies below one of them."""
+    pure = PurePosixPath(path)
+    return any(pure.is_relative_to(parent) for parent in parents)

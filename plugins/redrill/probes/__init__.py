@@ -1,0 +1,1 @@
+"""Programs of one round trip that turn a machine into facts."""

@@ -1,0 +1,1 @@
+"""Backends that destroy and rebuild endpoints."""

@@ -1,0 +1,42 @@
+"""What a provisioner can do: destroy and rebuild one endpoint, and say how to reach it."""
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.manifest import Manifest
+from redrill.model.record import ImageFacts, Location
+
+
+class Provisioner(Protocol):
+    """Destroys and rebuilds one endpoint. Raises ProvisionError; FleetError when its settings are wrong.
+
+    Made as ``Backend(fleet, endpoint)``; the class attribute ``Settings`` is the pydantic model of what the fleet
+    file may say to it.
+    """
+
+    def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None: ...
+
+    def locate(self) -> Location | None:
+        """Return where the endpoint is now with the host keys learnt out of band; None when it does not exist."""
+
+    def describe_image(self) -> ImageFacts:
+        """Return the image that a redeploy would use now."""
+
+    def read_image_manifest(self) -> Manifest:
+        """Return what the image holds, in the state paths and outside them."""
+
+    def redeploy(self, deadline: Deadline) -> Location:
+        """Destroy the endpoint, rebuild it from the image and boot it; return where it answers."""
+
+
+@runtime_checkable
+class OfflineRestore(Protocol):
+    """An optional ability: the fresh root can be written to before its first boot."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        """Destroy and rebuild without booting; return the directory that is the fresh root."""
+
+    def boot(self, deadline: Deadline) -> Location:
+        """Boot what ``redeploy_stopped`` left; return where it answers."""

@@ -1,0 +1,1 @@
+"""Verdict, Allure results, HTML and terminal summaries."""

@@ -1,0 +1,48 @@
+"""What a repository can do: keep snapshots of the state paths of endpoints."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from redrill.machine.protocol import Machine
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.manifest import Manifest
+from redrill.model.values import Value
+
+
+class Snapshot(Value):
+    """One complete backup; sizes in bytes, ``sha256`` is that of the archive as stored."""
+
+    id: str
+    endpoint: str
+    created: datetime
+    paths: tuple[str, ...]
+    entries: int
+    size: int
+    stored_size: int
+    sha256: str
+    warnings: tuple[str, ...] = ()
+
+
+class Repository(Protocol):
+    """Keeps snapshots. Everything raises BackupError, which means that nothing may be destroyed.
+
+    Made as ``Backend(fleet, endpoint)``; ``Settings`` is the pydantic model of what the fleet file may say to it.
+    """
+
+    def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None: ...
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return the complete snapshots of the endpoint, oldest first; a partial one is not a snapshot."""
+
+    def create(self, machine: Machine, run: str, deadline: Deadline) -> Snapshot:
+        """Back up the state paths of a live machine; the snapshot exists only when this returns."""
+
+    def open(self, snapshot: Snapshot) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream a snapshot as an uncompressed tar archive with member names relative to '/'."""
+
+    def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
+        """Read the whole snapshot, check every byte against its checksums and manifest, and return the manifest."""
