@@ -53,7 +53,7 @@ class Machine(Protocol):
         """Run a command with ``source`` as its standard input."""
 
     def receive(self, command: str, deadline: Deadline) -> AbstractContextManager[Iterator[bytes]]:
-        """Run a command and stream its standard output; leaving the context raises CommandError unless it ended with 0."""
+        """Run a command and stream its standard output; leaving raises CommandError unless it ended with 0."""
 
     def close(self) -> None:
         """Drop every connection; safe to call twice."""

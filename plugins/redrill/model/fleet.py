@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from redrill.model.churn import parse_churn
 from redrill.model.values import Duration, Value, parse_duration
 
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 
 
 def _check_name(value: str) -> str:
@@ -19,12 +21,18 @@ def _check_name(value: str) -> str:
 
 
 def _check_address(value: str) -> str:
+    host, _, zone = value.partition("%")
     try:
-        ipaddress.ip_address(value)
+        ipaddress.ip_address(host)
     except ValueError:
-        labels = value.rstrip(".").split(".")
-        if len(value) > 253 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        labels = value.removesuffix(".").split(".")
+        is_name = len(value) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels)
+        # Resolvers read '10.20.0' and '0x7f.1' as addresses, so a mistyped address would mean another machine.
+        if not is_name or _NUMERIC_LABEL.fullmatch(labels[-1]):
             raise ValueError(f"{value!r} is neither an IP address nor a host name") from None
+    # Python takes anything at all for the zone of an IPv6 address.
+    if "%" in value and not (":" in host and re.fullmatch(r"[a-zA-Z0-9_.-]{1,15}", zone)):
+        raise ValueError(f"{value!r} has a zone that is no interface name")
     return value
 
 
@@ -34,9 +42,15 @@ def _check_user(value: str) -> str:
     return value
 
 
+def _check_churn(value: str) -> str:
+    parse_churn(value)
+    return value
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
 Address = Annotated[str, AfterValidator(_check_address)]
 User = Annotated[str, AfterValidator(_check_user)]
+ChurnLine = Annotated[str, AfterValidator(_check_churn)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -156,7 +170,7 @@ class Endpoint(Value):
     restore: Annotated[str, Field(pattern="^(auto|offline|live)$")] = "auto"
     objectives: Objectives = Objectives()
     applications: dict[Name, Application] = {}
-    churn: tuple[str, ...] = ()
+    churn: tuple[ChurnLine, ...] = ()
     day1: Path | None = None
 
     def objectives_of(self, application: str) -> Objectives:

@@ -135,7 +135,11 @@ class ImageFacts(Value):
 
 
 class DrillRecord(Value):
-    """Everything that a judgement of one endpoint needs; paths are relative to the run directory."""
+    """Everything that a judgement of one endpoint needs; paths are relative to the run directory.
+
+    ``image_packages`` is the package database of the fresh system, read before anything was restored over it;
+    ``restored`` says how the state came back: offline or live.
+    """
 
     schema_version: int = SCHEMA
     run: str
@@ -149,6 +153,7 @@ class DrillRecord(Value):
     restored: str | None = None
     image_wanted: ImageFacts | None = None
     image_deployed: ImageFacts | None = None
+    image_packages: dict[str, str] | None = None
     before: Observation | None = None
     after: Observation | None = None
     snapshot: SnapshotFacts | None = None

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 STATE_PATHS = ("/home", "/etc", "/var")
 """The only things that a restore puts back."""
@@ -55,3 +55,17 @@ def is_inside(path: str, parents: tuple[str, ...] = STATE_PATHS) -> bool:
     """Whether ``path`` is one of ``parents`` or lies below one of them."""
     pure = PurePosixPath(path)
     return any(pure.is_relative_to(parent) for parent in parents)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with undecodable bytes and control characters, but for line ends and tabs, escaped."""
+    return "".join(char if char.isprintable() or char in "\n\t" else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    is_byte = "\udc80" <= char <= "\udcff"  # what surrogateescape makes of a byte that is no UTF-8
+    return f"\\x{ord(char) - 0xDC00:02x}" if is_byte else repr(char)[1:-1]
+
+
+Text = Annotated[str, AfterValidator(printable)]
+"""Words of a person or a tool, safe for terminals and JSON."""

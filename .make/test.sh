@@ -1,0 +1,16 @@
+#!/bin/sh
+# All self-tests: unit, property, contract, plugin, packaging, and the system tests that boot real endpoints.
+set -eu
+sh .make/need.sh \
+    systemd-container:systemd-nspawn:"endpoints are containers with a real systemd" \
+    mmdebstrap:mmdebstrap:"builds the golden image of the endpoints" \
+    zstd:zstd:"compresses backups" \
+    attr:getfattr:"reads extended attributes" \
+    acl:setfacl:"makes hard cases for the manifests" \
+    iproute2:ip:"the bridge of the lab" \
+    openssh-client:ssh-keygen:"host keys of the endpoints" \
+    openssh-server:sshd:"a real peer for the machine layer" \
+    nodejs:node:"renders the HTML report" \
+    npm:npm:"installs what renders the HTML report" \
+    chromium:chromium:"opens the HTML report as a reviewer would"
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,3 @@
+"""What the self-tests of this checkout share."""
+
+pytest_plugins = ["pytester"]

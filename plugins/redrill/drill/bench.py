@@ -1,0 +1,138 @@
+"""The workbench of one endpoint's drill: its backends, its live handle, and the evidence so far."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from redrill.backends import load_backend
+from redrill.collectors.protocol import Collector
+from redrill.drill.reach import locate, make_provisioner, reach
+from redrill.drill.witness import Witness
+from redrill.errors import MachineError
+from redrill.machine.protocol import Machine
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Backend, Endpoint, Fleet
+from redrill.model.manifest import Manifest
+from redrill.model.observation import Observation
+from redrill.model.record import (
+    ApplicationResult,
+    DrillRecord,
+    Failure,
+    ImageFacts,
+    Location,
+    LogMessage,
+    Marker,
+    Phase,
+    SnapshotFacts,
+)
+from redrill.model.values import Mode
+from redrill.repositories.protocol import Repository, Snapshot
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What is known so far; becomes the record."""
+
+    phases: list[Phase] = field(default_factory=list)
+    failure: Failure | None = None
+    restored: str | None = None
+    image_wanted: ImageFacts | None = None
+    image_deployed: ImageFacts | None = None
+    image_packages: dict[str, str] | None = None
+    before: Observation | None = None
+    after: Observation | None = None
+    snapshot: SnapshotFacts | None = None
+    restored_manifest: Path | None = None
+    wiped_at: datetime | None = None
+    markers: list[Marker] = field(default_factory=list)
+    messages: list[LogMessage] = field(default_factory=list)
+    applications: dict[str, ApplicationResult] = field(default_factory=dict)
+
+
+class Bench:
+    """Everything that the phases of one endpoint share. One thread works at it at a time."""
+
+    def __init__(self, fleet: Fleet, endpoint: Endpoint, mode: Mode, run_dir: Path) -> None:
+        self.fleet = fleet
+        self.endpoint = endpoint
+        self.mode = mode
+        self.run_dir = run_dir
+        self.started = datetime.now(UTC)
+        self.evidence = Evidence()
+        self.snapshot: Snapshot | None = None
+        self.snapshot_manifest: Manifest | None = None
+        self.location: Location | None = None
+        self.witnesses: dict[str, Witness] = {}
+        self.canaries: dict[str, tuple[int, ...]] = {}
+        self.is_quiesced = False
+        self.fresh_root: Path | None = None
+        self.detail = ""
+        self._machine: Machine | None = None
+        self.provisioner = make_provisioner(fleet, endpoint)
+        self.repository = self._make_repository(endpoint.repository)
+        self.collector = self._make_collector(endpoint.log_sink)
+
+    def _make_repository(self, backend: Backend | None) -> Repository | None:
+        return None if backend is None else load_backend("repositories", backend.kind)(self.fleet, self.endpoint)
+
+    def _make_collector(self, backend: Backend | None) -> Collector | None:
+        if backend is None:
+            return None
+        made: Collector = load_backend("collectors", backend.kind)(self.fleet, self.endpoint, self._reach_sink)
+        return made
+
+    def _reach_sink(self, sink: Endpoint, deadline: Deadline) -> Machine:
+        return reach(sink, locate(self.fleet, sink), deadline)
+
+    @property
+    def run(self) -> str:
+        """The id of the run."""
+        return self.run_dir.name
+
+    @property
+    def folder(self) -> Path:
+        """Where this endpoint's evidence files go."""
+        return self.run_dir / "records" / self.endpoint.name
+
+    @property
+    def machine(self) -> Machine:
+        """The live handle; MachineError when there is none at this moment."""
+        if self._machine is None:
+            raise MachineError(f"Endpoint '{self.endpoint.name}' has no live connection at this moment.")
+        return self._machine
+
+    def locate(self) -> Location:
+        """Return where the endpoint is now; MachineError when it is nowhere."""
+        return locate(self.fleet, self.endpoint)
+
+    def connect(self, location: Location, deadline: Deadline, old_boot_id: str | None = None) -> Machine:
+        """Drop the old handle and wait for the endpoint at ``location`` to answer with another boot id than the old."""
+        self.disconnect()
+        self.location = location
+        self._machine = reach(self.endpoint, location, deadline, old_boot_id)
+        return self._machine
+
+    def disconnect(self) -> None:
+        """Drop the live handle: called before every event in the life of the host."""
+        if self._machine is not None:
+            self._machine.close()
+            self._machine = None
+
+    def relative(self, file: Path) -> Path:
+        """Return an evidence file as the record names it."""
+        return file.relative_to(self.run_dir)
+
+    def freeze(self) -> DrillRecord:
+        """Return the record of all that is known."""
+        evidence = self.evidence
+        values = {name: getattr(evidence, name) for name in Evidence.__slots__}
+        values |= {name: tuple(values[name]) for name in ("phases", "markers", "messages")}
+        return DrillRecord(
+            run=self.run,
+            endpoint=self.endpoint.name,
+            mode=self.mode,
+            started=self.started,
+            ended=datetime.now(UTC),
+            location=self.location,
+            **values,
+        )

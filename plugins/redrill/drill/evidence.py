@@ -1,0 +1,62 @@
+"""The evidence of a run on disk: records and manifests, written whole and read back."""
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from redrill.errors import FleetError, RedrillError
+from redrill.model.manifest import Manifest
+from redrill.model.record import DrillRecord
+
+
+def write_private(file: Path, text: str) -> Path:
+    """Write a file that only its owner may read, whole or not at all; return it."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = file.with_name(f".{file.name}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return partial.rename(file)
+
+
+def write_manifest(manifest: Manifest, file: Path) -> Path:
+    """Write a manifest as JSON lines and return the file."""
+    return write_private(file, "".join(line + "\n" for line in manifest.dump()))
+
+
+def read_manifest(run_dir: Path, relative: Path) -> Manifest:
+    """Return a manifest of a run's evidence; RedrillError when it is missing or no manifest."""
+    try:
+        with (run_dir / relative).open(encoding="utf-8") as lines:
+            return Manifest.parse(lines)
+    except (OSError, ValueError, KeyError) as error:
+        raise RedrillError(f"The evidence '{run_dir / relative}' cannot be read: {error}.") from error
+
+
+def record_file(run_dir: Path, endpoint: str) -> Path:
+    """Return where the record of an endpoint is kept."""
+    return run_dir / "records" / f"{endpoint}.json"
+
+
+def write_record(run_dir: Path, record: DrillRecord) -> Path:
+    """Write a record and return its file."""
+    return write_private(record_file(run_dir, record.endpoint), record.model_dump_json(indent=1) + "\n")
+
+
+def read_record(run_dir: Path, endpoint: str) -> DrillRecord:
+    """Return the record of an endpoint; FleetError when the run has none or it cannot be understood."""
+    file = record_file(run_dir, endpoint)
+    try:
+        return DrillRecord.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        raise FleetError(f"{file}: there is no record of endpoint '{endpoint}' in this run.") from None
+    except ValidationError as error:
+        raise FleetError(f"{file}: this is no record of a drill: {error.errors()[0]['msg']}.") from None
+
+
+def recorded_endpoints(run_dir: Path) -> tuple[str, ...]:
+    """Return the names of all endpoints that a run has records of."""
+    return tuple(sorted(file.stem for file in (run_dir / "records").glob("*.json")))

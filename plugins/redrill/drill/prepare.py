@@ -1,0 +1,165 @@
+"""The phases before anything is destroyed: preflight, plant, observe, back up, verify the backup."""
+
+import secrets
+import shlex
+from pathlib import Path
+
+from redrill.drill.bench import Bench
+from redrill.drill.evidence import read_manifest, write_manifest
+from redrill.drill.markers import plant_markers
+from redrill.drill.witness import Witness
+from redrill.errors import BackupError, GuardError, MachineError
+from redrill.machine.protocol import Machine
+from redrill.model.churn import churn_rules
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Endpoint
+from redrill.model.manifest import Manifest, compare, unexplained
+from redrill.model.observation import Observation
+from redrill.model.record import LogMessage, SnapshotFacts
+from redrill.model.values import STATE_PATHS, is_inside
+from redrill.probes.observe import observe
+
+_SUBMOUNTS = "awk '{print $2}' /proc/self/mounts"
+_LOGGER = 'PATH="$ROOT/usr/bin:$PATH"; logger -t redrill -- '
+_PSEUDO = ("/var/lib/nfs/rpc_pipefs",)
+
+
+def preflight(bench: Bench, deadline: Deadline) -> None:
+    """Connect over the pinned host keys, learn the image, and refuse what a backup would not hold."""
+    machine = bench.connect(bench.locate(), deadline)
+    machine.run("true", deadline).checked()
+    if bench.provisioner:
+        image = bench.provisioner.describe_image()
+        manifest = write_manifest(bench.provisioner.read_image_manifest(), bench.folder / "image.jsonl")
+        bench.evidence.image_wanted = image.model_copy(update={"manifest": bench.relative(manifest)})
+        bench.detail = f"image {image.name} {image.version}"
+    if bench.mode.is_destructive:
+        _refuse_submounts(machine, bench.endpoint, deadline)
+
+
+def _refuse_submounts(machine: Machine, endpoint: Endpoint, deadline: Deadline) -> None:
+    if not machine.has_init:
+        return
+    mounts = machine.run(_SUBMOUNTS, deadline).checked().text.splitlines()
+    inside = [path for path in mounts if is_inside(path) and path not in STATE_PATHS and path not in _PSEUDO]
+    if inside:
+        raise GuardError(
+            f"On '{endpoint.name}' other file systems are mounted inside the state paths: {', '.join(inside)}. "
+            "A backup would not hold them; unmount them or move them out first."
+        )
+
+
+def plant(bench: Bench, deadline: Deadline) -> None:
+    """Plant survivors and stains, send the message before the wipe, and start the numbered writes."""
+    machine = bench.machine
+    bench.evidence.markers = plant_markers(machine, bench.run, deadline)
+    if bench.collector:
+        bench.evidence.messages.append(send_message(bench, "before", deadline))
+    canaries = {name: app.canary for name, app in bench.endpoint.applications.items() if app.canary}
+    bench.witnesses = {name: Witness(machine, canary).start() for name, canary in canaries.items()}
+    survivors = sum(marker.is_survivor for marker in bench.evidence.markers)
+    bench.detail = f"{survivors} survivors, {len(bench.evidence.markers) - survivors} stains"
+
+
+def send_message(bench: Bench, stage: str, deadline: Deadline) -> LogMessage:
+    """Have the endpoint log a message with a fresh nonce the way everything on it logs."""
+    nonce = secrets.token_hex(16)
+    machine = bench.machine
+    identity = machine.run(
+        'cat "$ROOT/run/boot-id" 2>/dev/null || cat /proc/sys/kernel/random/boot_id; cat "$ROOT/etc/hostname"', deadline
+    )
+    boot_id, hostname = identity.checked().text.split()
+    text = f"redrill run {bench.run}: message {stage} the redeploy, nonce {nonce}"
+    machine.run(_LOGGER + shlex.quote(text), deadline).checked()
+    return LogMessage(stage=stage, nonce=nonce, boot_id=boot_id.replace("-", ""), hostname=hostname)
+
+
+def observe_before(bench: Bench, deadline: Deadline) -> None:
+    """Take the observation that everything after is compared with."""
+    bench.evidence.before = take_observation(bench, "before", deadline)
+
+
+def take_observation(bench: Bench, moment: str, deadline: Deadline) -> Observation:
+    """Observe the endpoint; the manifests become evidence files of that moment."""
+
+    def keep(name: str, manifest: Manifest) -> Path:
+        return bench.relative(write_manifest(manifest, bench.folder / moment / f"{name}.jsonl"))
+
+    return observe(bench.machine, keep, deadline)
+
+
+def back_up(bench: Bench, deadline: Deadline) -> None:
+    """Stop the numbered writes and the owners of the data, then cut the backup of the state paths."""
+    if bench.repository is None:
+        raise BackupError(
+            f"Endpoint '{bench.endpoint.name}' has no repository; give it 'repository:' in the fleet file."
+        )
+    bench.canaries = {name: witness.stop() for name, witness in bench.witnesses.items()}
+    bench.is_quiesced = True
+    quiesce(bench.machine, bench.endpoint, deadline)
+    bench.snapshot = bench.repository.create(bench.machine, bench.run, deadline)
+    bench.detail = f"{bench.snapshot.entries} entries, {bench.snapshot.stored_size / 1e6:.1f} MB stored"
+
+
+def quiesce(machine: Machine, endpoint: Endpoint, deadline: Deadline) -> None:
+    """Stop the units that own the endpoint's data and close the journal's files; MachineError when one stays."""
+    if not machine.has_init:
+        return
+    units = [unit for application in endpoint.applications.values() for unit in application.units]
+    commands = ["journalctl --rotate --quiet", "journalctl --sync --quiet"]
+    if units:
+        words = " ".join(map(shlex.quote, units))
+        commands.insert(0, f"systemctl stop -- {words} && ! systemctl is-active --quiet -- {words}")
+    for result in machine.batch(commands, deadline):
+        result.checked()
+
+
+def verify_backup(bench: Bench, deadline: Deadline) -> None:
+    """Read the whole backup again: intact, with all survivors, and equal to what was observed in /etc and /home."""
+    snapshot, repository = bench.snapshot, bench.repository
+    if snapshot is None or repository is None:
+        raise BackupError(f"Endpoint '{bench.endpoint.name}' has no backup of this run.")
+    manifest = repository.verify(snapshot, deadline)
+    _require_survivors(bench, manifest)
+    _require_likeness(bench, manifest)
+    file = write_manifest(manifest, bench.folder / "backup.jsonl")
+    bench.snapshot_manifest = manifest
+    bench.evidence.snapshot = SnapshotFacts(
+        id=snapshot.id,
+        entries=snapshot.entries,
+        size=snapshot.size,
+        stored_size=snapshot.stored_size,
+        sha256=snapshot.sha256,
+        manifest=bench.relative(file),
+    )
+
+
+def _require_survivors(bench: Bench, manifest: Manifest) -> None:
+    missing = [m.path for m in bench.evidence.markers if m.is_survivor and m.path not in manifest.entries]
+    if missing:
+        raise BackupError(
+            f"The backup of '{bench.endpoint.name}' lacks what was planted just before: {', '.join(missing)}."
+        )
+
+
+def _require_likeness(bench: Bench, manifest: Manifest) -> None:
+    before = bench.evidence.before
+    if before is None or before.state_manifest is None:
+        raise MachineError(
+            f"The state paths of '{bench.endpoint.name}' could not be observed; the backup has no witness."
+        )
+    observed = read_manifest(bench.run_dir, before.state_manifest)
+    quiet = ("/etc", "/home")
+    differences = compare(_only(observed, quiet), _only(manifest, quiet))
+    unlike = [d for d in unexplained(differences, churn_rules(bench.endpoint.churn)) if d.expected != "socket"]
+    if unlike:
+        shown = "; ".join(map(str, unlike[:5]))
+        raise BackupError(
+            f"The backup of '{bench.endpoint.name}' is not what was observed just before ({len(unlike)} differences): "
+            f"{shown}. Stop what changes these paths, or declare them as 'churn'."
+        )
+
+
+def _only(manifest: Manifest, parents: tuple[str, ...]) -> Manifest:
+    entries = {path: entry for path, entry in manifest.entries.items() if is_inside(path, parents)}
+    return Manifest(entries, manifest.unreadable, manifest.has_xattrs)

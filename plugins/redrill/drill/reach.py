@@ -1,0 +1,42 @@
+"""Finding an endpoint and opening a live handle of it."""
+
+from redrill.backends import load_backend
+from redrill.errors import FleetError, MachineError
+from redrill.machine.local_machine import LocalMachine
+from redrill.machine.protocol import Machine
+from redrill.machine.ssh_machine import SshMachine, wait_for_ssh
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.record import Location
+from redrill.provisioners.protocol import Provisioner
+
+
+def make_provisioner(fleet: Fleet, endpoint: Endpoint) -> Provisioner | None:
+    """Return the provisioner that the fleet file declares for an endpoint, if any."""
+    if endpoint.provisioner is None:
+        return None
+    made: Provisioner = load_backend("provisioners", endpoint.provisioner.kind)(fleet, endpoint)
+    return made
+
+
+def locate(fleet: Fleet, endpoint: Endpoint) -> Location:
+    """Return where an endpoint is now, by its provisioner, else by the fleet file; MachineError when it is nowhere."""
+    provisioner = make_provisioner(fleet, endpoint)
+    if provisioner is not None:
+        location = provisioner.locate()
+        if location is None:
+            raise MachineError(f"Endpoint '{endpoint.name}' is not up; bring it up first (the lab: 'redrill lab up').")
+        return location
+    if endpoint.address is None:
+        raise FleetError(f"{fleet.source}: endpoint '{endpoint.name}' has neither 'address:' nor 'provisioner:'.")
+    return Location(address=endpoint.address, port=endpoint.ssh.port, host_keys=endpoint.ssh.host_keys)
+
+
+def reach(endpoint: Endpoint, location: Location, deadline: Deadline, old_boot_id: str | None = None) -> Machine:
+    """Return a live handle of the endpoint at ``location``, believing only another boot id than the old one.
+
+    Raises MachineError when it does not answer in time.
+    """
+    if location.root is not None:
+        return LocalMachine(endpoint.name, location.root)
+    return wait_for_ssh(lambda: SshMachine(endpoint.name, endpoint.ssh, location), deadline, old_boot_id)

@@ -1,0 +1,84 @@
+"""Reaching the steady state and holding it: boot what was restored, ask the applications until they stay healthy."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from redrill.drill.bench import Bench
+from redrill.drill.health import check_application
+from redrill.drill.redeploy import boot_restored
+from redrill.drill.witness import read_canaries
+from redrill.errors import MachineError, SettleTimeoutError
+from redrill.model.deadline import Deadline, pause
+from redrill.model.record import ApplicationResult, CheckResult
+
+_INTERVAL = 0.05
+_STEADY = ("running", "degraded")
+
+
+def settle(bench: Bench, deadline: Deadline) -> None:
+    """Boot into the restored state, wait for the system and for the applications, and read the canaries back.
+
+    A system that never leaves 'starting' is a SettleTimeoutError; an application that does not come back is evidence.
+    """
+    if bench.mode.is_destructive:
+        boot_restored(bench, deadline)
+    names = list(bench.endpoint.applications)
+    with ThreadPoolExecutor(len(names) + 1, thread_name_prefix=f"settle-{bench.endpoint.name}") as pool:
+        results = {name: pool.submit(_watch, bench, name, deadline) for name in names}
+        bench.detail = _wait_for_system(bench, deadline)
+        bench.evidence.applications = {name: result.result() for name, result in results.items()}
+
+
+def _wait_for_system(bench: Bench, deadline: Deadline) -> str:
+    if not bench.machine.has_init:
+        return "no running system"
+    seconds = max(1, int(deadline.remaining))
+    # A stream of its own: the shared shell must stay free for the health checks meanwhile.
+    with bench.machine.receive(f"timeout {seconds} systemctl is-system-running --wait; true", deadline) as stream:
+        state = b"".join(stream).decode().strip() or "unknown"
+    if state not in _STEADY:
+        raise SettleTimeoutError(f"Endpoint '{bench.endpoint.name}' is '{state}' {deadline.budget:g} s after its boot.")
+    return state
+
+
+def _watch(bench: Bench, name: str, deadline: Deadline) -> ApplicationResult:
+    """Ask one application until it was healthy without a break for its hold time, or its objective has passed."""
+    application = bench.endpoint.applications[name]
+    hold = application.hold.total_seconds()
+    patience = deadline.within(bench.endpoint.objectives_of(name).rto.total_seconds() + hold)
+    wiped_at = bench.evidence.wiped_at or datetime.now(UTC)
+    healthy_since: tuple[float, datetime] | None = None
+    while True:
+        asked = (time.monotonic(), datetime.now(UTC))
+        checks = check_application(bench.machine, bench.location.address if bench.location else "", application)
+        healthy_since = (healthy_since or asked) if all(check.healthy for check in checks) else None
+        held = asked[0] - healthy_since[0] if healthy_since else 0.0
+        if healthy_since and held >= hold:
+            after = (healthy_since[1] - wiped_at).total_seconds()
+            return _conclude(bench, name, checks, recovered_after=max(0.0, after), held=held)
+        if patience.is_over:
+            return _conclude(bench, name, checks, recovered_after=None, held=held)
+        pause(_INTERVAL)
+
+
+def _conclude(
+    bench: Bench, name: str, checks: tuple[CheckResult, ...], *, recovered_after: float | None, held: float
+) -> ApplicationResult:
+    canary, written = bench.endpoint.applications[name].canary, bench.canaries.get(name)
+    survived: tuple[int, ...] | None = None
+    if canary and written is not None:
+        try:
+            there = read_canaries(bench.machine, canary, Deadline.after(30))
+        except MachineError as error:
+            checks = (*checks, CheckResult(check="read the canaries", healthy=False, detail=str(error)))
+            there = frozenset()
+        survived = tuple(number for number in written if number in there)
+    return ApplicationResult(
+        checks=checks,
+        healthy=recovered_after is not None,
+        recovered_after=recovered_after,
+        held=held,
+        writes=written,
+        survived=survived,
+    )

@@ -1,0 +1,176 @@
+"""The lab: all endpoints of a fleet that are containers on this machine, brought up and taken down together."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from redrill.errors import FleetError, GuardError, ProvisionError, RedrillError
+from redrill.lab.day1 import run_day1, wait_for_order
+from redrill.lab.removal import remove_lab
+from redrill.lab.state import LabState, locked, read_state, write_state
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.record import Location
+from redrill.provisioners.nspawn import NspawnProvisioner
+from redrill.provisioners.nspawn_container import INOTIFY_INSTANCES, Container, describe_limits
+from redrill.provisioners.nspawn_place import LabPlace
+from redrill.provisioners.nspawn_tree import make_key
+
+Report = Callable[[str], None]
+
+BOOT_SECONDS = 60.0
+DAY1_SECONDS = 300.0
+ORDER_SECONDS = 60.0
+LOCK_SECONDS = 5.0
+AT_ONCE = 8
+INOTIFY_PER_ENDPOINT = 7
+
+
+@dataclass(frozen=True, slots=True)
+class LabRow:
+    """One endpoint of a lab: its ``state`` is 'running', 'stopped' or 'absent'; ``since`` is when it was started."""
+
+    endpoint: str
+    address: str
+    state: str
+    since: datetime | None
+
+
+def up(fleet: Fleet, report: Report) -> None:
+    """Bring up every endpoint of the fleet that is a container, in its Day-1 state; those that run are left alone.
+
+    ProvisionError names every endpoint that does not come up; what was made stays for ``down``.
+    """
+    _require_root()
+    endpoints = _containers(fleet)
+    with _all_locked(fleet):
+        _prepare(fleet, endpoints)
+        for endpoint in endpoints:
+            NspawnProvisioner(fleet, endpoint).build_image(report)
+        _warn_of_limits(len(endpoints), report)
+        with ThreadPoolExecutor(AT_ONCE, "lab") as pool:
+            failures = list(filter(None, pool.map(lambda endpoint: _try_bring_up(fleet, endpoint, report), endpoints)))
+    if failures:
+        raise ProvisionError("\n".join(failures))
+
+
+def down(fleet: Fleet, report: Report) -> None:
+    """Take the lab down with everything that it ever made on this machine, also after a crash; safe to call twice.
+
+    CleanupError lists what is still there.
+    """
+    _require_root()
+    with _all_locked(fleet):
+        for place in _places(fleet):
+            remove_lab(place)
+            report(f"The lab '{place.name}' is down.")
+
+
+def status(fleet: Fleet) -> list[LabRow]:
+    """Return one row for each endpoint of the fleet that is a container."""
+    _require_root()
+    return [_row(NspawnProvisioner(fleet, endpoint), endpoint) for endpoint in _containers(fleet)]
+
+
+def _row(provisioner: NspawnProvisioner, endpoint: Endpoint) -> LabRow:
+    started = Container(provisioner.place).started
+    here = "stopped" if provisioner.place.tree.exists() else "absent"
+    return LabRow(endpoint.name, str(endpoint.address), "running" if started else here, started)
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise GuardError("The lab starts containers, which needs root; run the command with sudo.")
+
+
+def _containers(fleet: Fleet) -> tuple[Endpoint, ...]:
+    found = tuple(each for each in fleet.endpoints if each.provisioner and each.provisioner.kind == "nspawn")
+    if not found:
+        raise FleetError(f"{fleet.source}: no endpoint has the provisioner 'nspawn', so there is no lab to speak of")
+    return found
+
+
+def _places(fleet: Fleet) -> list[LabPlace]:
+    return list(dict.fromkeys(NspawnProvisioner(fleet, endpoint).place.lab for endpoint in _containers(fleet)))
+
+
+@contextmanager
+def _all_locked(fleet: Fleet) -> Iterator[None]:
+    with ExitStack() as stack:
+        for place in _places(fleet):
+            stack.enter_context(locked(place, Deadline.after(LOCK_SECONDS)))
+        yield
+
+
+def _prepare(fleet: Fleet, endpoints: tuple[Endpoint, ...]) -> None:
+    """Write down what the labs will make, then make their SSH keys."""
+    for place in _places(fleet):
+        keys = {endpoint.ssh.key for endpoint in endpoints if endpoint.ssh.key}
+        _refuse_takeover(place, fleet)
+        before = read_state(place)
+        made = {key for key in keys if not key.exists()} | set(before.made_keys if before else ())
+        write_state(place, LabState(name=place.name, source=fleet.source, made_keys=tuple(sorted(made))))
+        for key in keys:
+            _ensure_key(key)
+
+
+def _refuse_takeover(place: LabPlace, fleet: Fleet) -> None:
+    state = read_state(place)
+    if state and state.source != fleet.source and _is_any_running(place):
+        raise GuardError(
+            f"A lab '{place.name}' is running, brought up from '{state.source}'; take it down first "
+            f"(`redrill lab down {state.source}`), or give this fleet another name."
+        )
+
+
+def _is_any_running(place: LabPlace) -> bool:
+    names = [path.name for path in place.endpoints.iterdir()] if place.endpoints.exists() else []
+    return any(Container(place.endpoint(name)).is_running for name in names)
+
+
+def _ensure_key(key: Path) -> None:
+    if not key.exists():
+        key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key.with_name(f"{key.name}.pub").unlink(missing_ok=True)
+        make_key(key, "redrill lab")
+
+
+def _warn_of_limits(count: int, report: Report) -> None:
+    if count * INOTIFY_PER_ENDPOINT > int(INOTIFY_INSTANCES.read_text()):
+        report(f"{count} endpoints are too many for this machine as it is set up.{describe_limits()}")
+
+
+def _try_bring_up(fleet: Fleet, endpoint: Endpoint, report: Report) -> str | None:
+    try:
+        _bring_up(fleet, endpoint, report)
+    except RedrillError as error:
+        return f"The endpoint '{endpoint.name}' is not up: {error}"
+    return None
+
+
+def _bring_up(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
+    provisioner = NspawnProvisioner(fleet, endpoint)
+    day1 = provisioner.place.day1
+    if provisioner.locate() and day1.exists():
+        report(f"{endpoint.name}: runs already.")
+        return
+    location = _boot(provisioner, report, endpoint)
+    if not day1.exists():
+        run_day1(fleet, endpoint, location, Deadline.after(DAY1_SECONDS))
+        day1.touch()
+    wait_for_order(endpoint, location, Deadline.after(ORDER_SECONDS))
+    report(f"{endpoint.name}: up at {location.address}.")
+
+
+def _boot(provisioner: NspawnProvisioner, report: Report, endpoint: Endpoint) -> Location:
+    deadline = Deadline.after(BOOT_SECONDS)
+    if provisioner.place.day1.exists() and provisioner.is_stopped:
+        report(f"{endpoint.name}: starting again.")
+        return provisioner.boot(deadline)
+    provisioner.place.day1.unlink(missing_ok=True)
+    report(f"{endpoint.name}: deploying.")
+    return provisioner.redeploy(deadline)

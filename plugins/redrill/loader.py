@@ -1,0 +1,67 @@
+"""From a file on disk and the options of a command to the endpoints that are meant."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from redrill.backends import settings_of
+from redrill.errors import FleetError
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.fleet_file import parse_fleet
+from redrill.model.strict_yaml import MAX_BYTES
+
+
+def load_fleet(path: Path) -> Fleet:
+    """Read and check a fleet file; FleetError with every mistake in it, or with why it cannot be read."""
+    return parse_fleet(_read(path), path, settings_of)
+
+
+def select_endpoints(
+    fleet: Fleet, names: Sequence[str] = (), roles: Sequence[str] = (), tags: Sequence[str] = ()
+) -> tuple[Endpoint, ...]:
+    """Return the endpoints that match one of each sort of choice that was made, in the order of the fleet.
+
+    No choice at all means all endpoints. FleetError for an unknown or empty choice, or when nothing is left.
+    """
+    _check_choices("endpoint", names, [endpoint.name for endpoint in fleet.endpoints])
+    _check_choices("role", roles, [endpoint.role for endpoint in fleet.endpoints if endpoint.role])
+    _check_choices("tag", tags, [tag for endpoint in fleet.endpoints for tag in endpoint.tags])
+    selected = tuple(endpoint for endpoint in fleet.endpoints if _is_chosen(endpoint, names, roles, tags))
+    if not selected:
+        chosen = _list([*names, *roles, *tags])
+        raise FleetError(f"No endpoint of the fleet '{fleet.name}' matches {chosen} together; choose less narrowly.")
+    return selected
+
+
+def _is_chosen(endpoint: Endpoint, names: Sequence[str], roles: Sequence[str], tags: Sequence[str]) -> bool:
+    is_named = not names or endpoint.name in names
+    has_role = not roles or endpoint.role in roles
+    return is_named and has_role and (not tags or not set(tags).isdisjoint(endpoint.tags))
+
+
+def _check_choices(sort: str, choices: Sequence[str], known: Sequence[str]) -> None:
+    mistakes = []
+    for choice in choices:
+        if not choice.strip():
+            mistakes.append(f"An empty {sort} was chosen, which never means all; leave the option out to choose all.")
+        elif choice not in known:
+            mistakes.append(f"The fleet has no {sort} '{choice}'; it has: {_list(known) or 'none'}.")
+    if mistakes:
+        raise FleetError(*mistakes)
+
+
+def _list(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in dict.fromkeys(words))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise FleetError(f"The fleet file '{path}' is a directory; name a YAML file.")
+        if path.exists() and not path.is_file():
+            raise FleetError(f"The fleet file '{path}' is not a regular file; name a YAML file.")
+        with path.open("rb") as file:
+            # One byte more than allowed, so that the parser can refuse it without the whole being read.
+            return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise FleetError(f"The fleet file '{path}' cannot be read: {why}; check the path.") from error

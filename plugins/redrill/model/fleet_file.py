@@ -1,0 +1,229 @@
+"""From the text of a fleet file to a Fleet, or to every mistake in it with its place."""
+
+import ipaddress
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from redrill.errors import FleetError
+from redrill.model.absolute_paths import with_absolute_paths
+from redrill.model.fleet import Endpoint, Fleet, Name
+from redrill.model.folding import BACKEND_GROUPS, Folded, Layer, fold
+from redrill.model.mistakes import explain, suggest
+from redrill.model.strict_yaml import DocPath, Document, Mark, Mistake, parse_yaml
+from redrill.model.values import Value
+
+NOT_SHARED = frozenset({"name", "role", "address"})
+"""What only one endpoint can have, so neither the defaults nor a role."""
+
+SettingsOf = Callable[[str, str], type[BaseModel]]
+M = TypeVar("M", bound=BaseModel)
+
+
+class FleetFile(Value):
+    """The top level of a fleet file; the layers are judged once they are folded."""
+
+    fleet: Name
+    environment: str = "unnamed"
+    disposable: bool = False
+    defaults: dict[str, Any] | None = None
+    roles: dict[Name, dict[str, Any] | None] | None = None
+    endpoints: dict[Name, dict[str, Any] | None]
+
+
+def parse_fleet(text: bytes, source: Path, settings_of: SettingsOf) -> Fleet:
+    """Return the fleet that a file declares; FleetError with every mistake as ``file:line:column: path: message``.
+
+    ``settings_of(group, kind)`` returns the settings model of a backend and raises FleetError when there is none.
+    Relative paths in the file are taken from the folder of ``source``.
+    """
+    reader = _Reader(parse_yaml(text, str(source)), source, settings_of)
+    fleet = reader.read()
+    if fleet is None or reader.mistakes:
+        raise FleetError(*(mistake.render(str(source)) for mistake in sorted(reader.mistakes, key=_order)))
+    return fleet
+
+
+def _order(mistake: Mistake) -> tuple[Mark, str]:
+    return mistake.mark, mistake.message
+
+
+class _Reader:
+    def __init__(self, document: Document, source: Path, settings_of: SettingsOf) -> None:
+        self._document = document
+        self._source = source.absolute()
+        self._settings_of = settings_of
+        self._known_settings: dict[tuple[str, str], type[BaseModel] | str] = {}
+        # A dictionary, for what stems from one place is one mistake however many endpoints inherit it.
+        self._mistakes: dict[tuple[Mark, str], Mistake] = {}
+        for mistake in document.mistakes:
+            self._note(mistake.mark, mistake.path, mistake.message)
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        return list(self._mistakes.values())
+
+    def read(self) -> Fleet | None:
+        data = self._document.data
+        if not isinstance(data, dict):
+            what = "is empty" if data is None else "is not a mapping"
+            self._note_at((), f"the file {what}; give it the keys 'fleet' and 'endpoints'.")
+            return None
+        top = self._check(FleetFile, Folded(data, {(): ()}))
+        bodies = _mapping(data.get("endpoints"))
+        if "endpoints" in data and not bodies:
+            self._note_at(("endpoints",), "no endpoints are declared; declare at least one.")
+        folded = {name: self._fold(name) for name in bodies}
+        endpoints = [self._read_endpoint(name, layers) for name, layers in folded.items()]
+        self._check_unused_roles(data)
+        self._check_addresses(folded)
+        if top is None or None in endpoints or self._mistakes:
+            return None
+        return Fleet(
+            name=top.fleet,
+            environment=top.environment,
+            disposable=top.disposable,
+            source=self._source,
+            endpoints=tuple(endpoint for endpoint in endpoints if endpoint),
+        )
+
+    def _fold(self, name: str) -> Folded:
+        body = self._layer(("endpoints", name), frozenset({"name"}))
+        role = body.data.get("role")
+        layers = [self._layer(("defaults",), NOT_SHARED)]
+        if isinstance(role, str):
+            roles = _mapping(self._document.data.get("roles"))
+            if role in roles:
+                layers.append(self._layer(("roles", role), NOT_SHARED))
+            else:
+                advice = suggest(role, sorted(roles)) if roles else "declare it under 'roles', or remove it."
+                self._note_at((*body.origin, "role"), f"there is no role '{role}'; {advice}")
+        return fold([*layers, body])
+
+    def _layer(self, path: DocPath, refused: frozenset[str]) -> Layer:
+        """Return a layer without what cannot stand there, which is noted."""
+        data: Any = self._document.data
+        for part in path:
+            data = _mapping(data).get(str(part))
+        for key in refused & _mapping(data).keys():
+            self._note_at((*path, key), f"'{key}' cannot stand here; {_where(key)}.", is_key=True)
+        return Layer({key: value for key, value in _mapping(data).items() if key not in refused}, path)
+
+    def _read_endpoint(self, name: str, folded: Folded, *, is_partial: bool = False) -> Endpoint | None:
+        self._check_backends(folded, is_partial=is_partial)
+        endpoint = self._check(Endpoint, folded, is_partial=is_partial, name=name)
+        if endpoint is None:
+            return None
+        data = self._resolve({**folded.data, "name": name}, endpoint, folded, ())
+        return self._check(Endpoint, Folded(data, folded.origins))
+
+    def _check_backends(self, folded: Folded, *, is_partial: bool) -> None:
+        """Check the settings of each backend and make their paths absolute."""
+        for key, group in BACKEND_GROUPS.items():
+            backend = folded.data.get(key)
+            kind = backend.get("kind") if isinstance(backend, dict) else None
+            if not isinstance(backend, dict) or not isinstance(kind, str):
+                continue
+            model = self._find_settings(group, kind)
+            if isinstance(model, str):
+                self._note_at(folded.origin_of((key, "kind")), model)
+                continue
+            settings = {name: value for name, value in backend.items() if name != "kind"}
+            checked = self._check(model, Folded(settings, folded.origins), at=(key,), is_partial=is_partial)
+            if checked is not None:
+                folded.data[key] = {"kind": kind, **self._resolve(settings, checked, folded, (key,))}
+
+    def _find_settings(self, group: str, kind: str) -> type[BaseModel] | str:
+        """Return the settings model of a backend, or what is wrong with its kind."""
+        if (group, kind) not in self._known_settings:
+            try:
+                self._known_settings[group, kind] = self._settings_of(group, kind)
+            except FleetError as error:
+                self._known_settings[group, kind] = str(error)
+        return self._known_settings[group, kind]
+
+    def _check_unused_roles(self, data: Mapping[str, Any]) -> None:
+        """Check what no endpoint uses as far as that can be done alone: something may be left to the endpoint."""
+        used = [_mapping(body).get("role") for body in _mapping(data.get("endpoints")).values()]
+        for role in _mapping(data.get("roles")):
+            if role not in used:
+                layer = self._layer(("roles", role), NOT_SHARED)
+                self._read_endpoint("unused", fold([layer]), is_partial=True)
+
+    def _check_addresses(self, folded: Mapping[str, Folded]) -> None:
+        seen: dict[tuple[str, int], DocPath] = {}
+        for layers in folded.values():
+            address, port = layers.data.get("address"), _mapping(layers.data.get("ssh")).get("port", 22)
+            if not (isinstance(address, str) and isinstance(port, int)):
+                continue
+            origin = layers.origin_of(("address",))
+            first = seen.setdefault((_normal(address), port), origin)
+            if first is not origin:
+                line, column = self._mark_at(first)
+                owner = f"the address '{address}' with port {port} is already that of '{first[1]}', at {line}:{column}"
+                self._note_at(origin, f"{owner}; give each endpoint its own.")
+
+    def _check(
+        self, model: type[M], folded: Folded, at: DocPath = (), *, is_partial: bool = False, **given: str
+    ) -> M | None:
+        """Return the model of the folded data, which stands at ``at``; None when mistakes were noted."""
+        try:
+            # Through JSON, for only there does strictness (no 'yes' for true, no '022' for 22) allow lists for tuples.
+            return model.model_validate_json(json.dumps({**folded.data, **given}), strict=True)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                is_given = detail["loc"][:1] in {(key,) for key in given}
+                if not is_given and not (is_partial and _is_incomplete(detail)):
+                    path, is_key = _place_of(detail)
+                    self._note_at(folded.origin_of((*at, *path)), explain(detail, model, given), is_key=is_key)
+        return None
+
+    def _resolve(self, data: dict[str, Any], model: BaseModel, folded: Folded, at: DocPath) -> dict[str, Any]:
+        def report(path: DocPath, message: str) -> None:
+            self._note_at(folded.origin_of((*at, *path)), message)
+
+        return with_absolute_paths(data, model, self._source.parent, report)
+
+    def _note_at(self, path: DocPath, message: str, *, is_key: bool = False) -> None:
+        self._note(self._mark_at(path, is_key=is_key), path, message)
+
+    def _mark_at(self, path: DocPath, *, is_key: bool = False) -> Mark:
+        """Return the place of a value, or of the nearest one above it that the document has."""
+        if is_key and path in self._document.keys:
+            return self._document.keys[path]
+        while path and path not in self._document.values:
+            path = path[:-1]
+        return self._document.values.get(path, Mark(1, 1))
+
+    def _note(self, mark: Mark, path: DocPath, message: str) -> None:
+        self._mistakes.setdefault((mark, message), Mistake(mark, path, message))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _place_of(detail: ErrorDetails) -> tuple[DocPath, bool]:
+    """Return where an error is, and whether it is about the key there rather than its value."""
+    loc = detail["loc"]
+    is_key = loc[-1:] == ("[key]",)
+    return (loc[:-1] if is_key else loc), is_key or detail["type"] == "extra_forbidden"
+
+
+def _is_incomplete(detail: ErrorDetails) -> bool:
+    return detail["type"] == "missing" or (detail["type"] == "value_error" and isinstance(detail["input"], dict))
+
+
+def _where(key: str) -> str:
+    return "the key above it is the name" if key == "name" else "write it at the endpoint that it belongs to"
+
+
+def _normal(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address.rstrip(".").lower()

@@ -1,0 +1,31 @@
+"""The options of redrill, all prefixed: ``pytest --help`` shows them as a block of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from redrill.model.values import Mode
+
+_NAMES = "only this endpoint; may be given more than once"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every ``--redrill-*`` option."""
+    group = parser.getgroup("redrill", "stateless-compliance drills")
+    group.addoption(
+        "--redrill-fleet", type=Path, metavar="FILE", help="the fleet file; its endpoints parametrise the tests"
+    )
+    group.addoption(
+        "--redrill-mode",
+        type=Mode,
+        default=Mode.OBSERVE,
+        choices=list(Mode),
+        help="observe (default) changes nothing; replace wipes, redeploys and restores expendable endpoints",
+    )
+    group.addoption("--redrill-endpoint", action="append", default=[], metavar="NAME", help=_NAMES)
+    group.addoption("--redrill-role", action="append", default=[], metavar="ROLE", help="only endpoints of this role")
+    group.addoption("--redrill-tag", action="append", default=[], metavar="TAG", help="only endpoints with this tag")
+    group.addoption(
+        "--redrill-record", type=Path, metavar="DIR", help="judge the records of this run again; touch no host"
+    )
+    group.addoption("--redrill-reports", type=Path, default=Path("reports"), metavar="DIR", help="where runs are kept")

@@ -1,0 +1,69 @@
+"""Which tests exist: one for each endpoint, or for each application of each endpoint, by name only."""
+
+import pytest
+
+from redrill.model.fleet import Endpoint
+from redrill.plugin.run import RUN, Run
+
+ENDPOINT, APPLICATION = "endpoint_name", "application_name"
+
+_DECLARED = {
+    "image": lambda endpoint: endpoint.image is not None,
+    "provisioner": lambda endpoint: endpoint.provisioner is not None,
+    "logging": lambda endpoint: endpoint.log_sink is not None,
+    "applications": lambda endpoint: bool(endpoint.applications),
+}
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Give a test that asks for an endpoint (and an application) one instance for each of them."""
+    run = metafunc.config.stash.get(RUN, None)
+    if run is None or ENDPOINT not in metafunc.fixturenames:
+        return
+    if APPLICATION in metafunc.fixturenames:
+        pairs = [(endpoint.name, name) for endpoint in run.endpoints for name in endpoint.applications]
+        metafunc.parametrize((ENDPOINT, APPLICATION), pairs, ids=["-".join(pair) for pair in pairs])
+    else:
+        metafunc.parametrize(ENDPOINT, run.names, ids=run.names)
+
+
+def endpoint_of(item: pytest.Item) -> str | None:
+    """Return the name of the endpoint that a test is about, None for any other test."""
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get(ENDPOINT)
+
+
+def endpoint_in(node_id: str, run: Run) -> str | None:
+    """Return the endpoint of a test by its id alone: all that the main process of pytest-xdist knows."""
+    _, _, bracket = node_id.rpartition("[")
+    parameters = bracket.removesuffix("]")
+    fits = [name for name in run.names if parameters == name or parameters.startswith(f"{name}-")]
+    return max(fits, key=len, default=None)
+
+
+def needs_endpoint(item: pytest.Item) -> bool:
+    """Whether a test asks for an endpoint, whether or not there is a fleet."""
+    return ENDPOINT in getattr(item, "fixturenames", ())
+
+
+def refuse_inapplicable(item: pytest.Item, run: Run) -> None:
+    """Skip a test whose ``redrill_requires`` the endpoint or the mode does not meet, saying what is missing."""
+    name = endpoint_of(item)
+    if name is None:
+        return
+    endpoint = run.fleet.endpoint(name)
+    for marker in item.iter_markers("redrill_requires"):
+        for need in marker.args:
+            missing = _missing(need, endpoint, run)
+            if missing:
+                pytest.skip(f"not applicable: {missing}")
+
+
+def _missing(need: str, endpoint: Endpoint, run: Run) -> str:
+    if need == "drill":
+        return "" if run.mode.is_destructive else f"mode '{run.mode.value}' redeploys nothing"
+    if need not in _DECLARED:
+        raise pytest.UsageError(
+            f"redrill_requires({need!r}) is unknown; known are 'drill', {', '.join(map(repr, _DECLARED))}."
+        )
+    return "" if _DECLARED[need](endpoint) else f"endpoint '{endpoint.name}' declares no {need}"

@@ -1,0 +1,133 @@
+"""Endpoints that are real systemd containers over a golden image, on a bridge of their own."""
+
+import ipaddress
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from redrill.errors import FleetError, ProvisionError
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.manifest import Manifest
+from redrill.model.record import ImageFacts, Location
+from redrill.model.values import Value
+from redrill.provisioners import images
+from redrill.provisioners.nspawn_container import Container
+from redrill.provisioners.nspawn_network import Subnet, ensure_bridge
+from redrill.provisioners.nspawn_place import EndpointPlace, LabPlace
+from redrill.provisioners.nspawn_tree import Identity, Tree, read_host_keys
+
+SSH_PORT = 22
+
+
+class Settings(Value):
+    """What the fleet file may say to the provisioner ``nspawn``; ``lab`` is the fleet's name when it is not given."""
+
+    lab: str | None = None
+
+
+class NspawnProvisioner:
+    """Rebuilds an endpoint as a container over its golden image; can be written to before its first boot."""
+
+    Settings = Settings
+
+    def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
+        backend = endpoint.provisioner
+        try:
+            settings = Settings.model_validate(backend.settings if backend else {})
+        except ValidationError as error:
+            raise FleetError(f"endpoints.{endpoint.name}.provisioner: {error}") from error
+        self._endpoint = endpoint
+        self._definition = _definition_of(fleet, endpoint)
+        self._subnet = _subnet_of(endpoint)
+        self.place: EndpointPlace = LabPlace(settings.lab or fleet.name).endpoint(endpoint.name)
+        self._container = Container(self.place)
+        self._tree = Tree(self.place)
+
+    def locate(self) -> Location | None:
+        """Return where the endpoint answers, with the host keys in its root file system; None when it does not run."""
+        if not self._container.is_running or not self._tree.is_mounted:
+            return None
+        return self._location()
+
+    def describe_image(self) -> ImageFacts:
+        """Return the image that a redeploy would use; it is built when it is not in the cache."""
+        image = self.build_image()
+        return ImageFacts(name=image.name, version=image.version, digest=image.digest)
+
+    def read_image_manifest(self) -> Manifest:
+        """Return what the golden image holds."""
+        return _read_manifest(self.build_image().manifest)
+
+    def build_image(self, report: Callable[[str], None] | None = None) -> images.BuiltImage:
+        """Return the golden image of the endpoint, built first when the cache has none of this definition."""
+        return images.ensure(self._definition, report)
+
+    def redeploy(self, deadline: Deadline) -> Location:
+        """Destroy the container with its file system, and boot a fresh one."""
+        self.redeploy_stopped(deadline)
+        return self.boot(deadline)
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        """Destroy the container with its file system; return the directory that is the root of the fresh one."""
+        image = self.build_image()
+        identity = Identity(self._endpoint.name, self._subnet.interface(self._address), self._public_key())
+        self._container.kill(deadline)
+        self._tree.remove()
+        return self._tree.create(image.root, identity)
+
+    def boot(self, deadline: Deadline) -> Location:
+        """Start the container and wait until its SSH server answers."""
+        if not self._tree.is_mounted:
+            raise ProvisionError(f"The endpoint '{self._endpoint.name}' has no root file system; redeploy it first.")
+        ensure_bridge(self.place.lab.bridge, self._subnet)
+        self._container.start(self._endpoint.name)
+        self._container.wait_for_ssh(self._address, SSH_PORT, deadline)
+        return self._location()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the endpoint has its file system but does not run, so that ``boot`` would bring it back."""
+        return self._tree.is_mounted and not self._container.is_running
+
+    @property
+    def _address(self) -> str:
+        return str(self._endpoint.address)
+
+    def _location(self) -> Location:
+        return Location(address=self._address, port=SSH_PORT, host_keys=read_host_keys(self.place.merged))
+
+    def _public_key(self) -> str:
+        key = self._endpoint.ssh.key
+        if key is None:
+            raise FleetError(f"endpoints.{self._endpoint.name}.ssh.key: the provisioner 'nspawn' needs an SSH key")
+        public = key.with_name(f"{key.name}.pub")
+        try:
+            return public.read_text()
+        except OSError as error:
+            raise ProvisionError(
+                f"The SSH key '{public}' cannot be read ({error.strerror}); run `redrill lab up`."
+            ) from error
+
+
+def _definition_of(fleet: Fleet, endpoint: Endpoint) -> Path:
+    if endpoint.image is None or endpoint.image.definition is None:
+        where = f"endpoints.{endpoint.name}.image.definition"
+        raise FleetError(f"{where}: the provisioner 'nspawn' needs the folder that defines the golden image")
+    return (fleet.source.parent / endpoint.image.definition).resolve()
+
+
+def _subnet_of(endpoint: Endpoint) -> Subnet:
+    try:
+        return Subnet.around(ipaddress.IPv4Address(endpoint.address or ""))
+    except ValueError:
+        where = f"endpoints.{endpoint.name}.address"
+        raise FleetError(f"{where}: the provisioner 'nspawn' needs an IPv4 address, not {endpoint.address!r}") from None
+
+
+@cache
+def _read_manifest(path: Path) -> Manifest:
+    with path.open(encoding="utf-8") as lines:
+        return Manifest.parse(lines)

@@ -1,0 +1,120 @@
+"""The root file system of a container: a fresh overlay over the golden image, with an identity of its own."""
+
+import os
+import subprocess
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from redrill.errors import ProvisionError
+from redrill.provisioners.nspawn_place import EndpointPlace
+
+NETWORK = """\
+[Match]
+Name=host0
+
+[Network]
+Address={interface}
+LinkLocalAddressing=no
+IPv6AcceptRA=no
+LLDP=no
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a fresh endpoint has in /etc: its host name, its address with prefix length, and root's public key."""
+
+    hostname: str
+    interface: str
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The tree of one endpoint on the host."""
+
+    place: EndpointPlace
+
+    @property
+    def is_mounted(self) -> bool:
+        """Whether the root file system is there."""
+        return self.place.merged.is_mount()
+
+    def create(self, golden: Path, identity: Identity) -> Path:
+        """Mount a fresh overlay over ``golden``, write the identity into it, and return the root."""
+        place = self.place
+        for name in ("upper", "work", "merged"):
+            (place.tree / name).mkdir(parents=True)
+        layers = f"lowerdir={golden},upperdir={place.tree}/upper,workdir={place.tree}/work"
+        # 'volatile' drops the endpoint's fsync, which is right for a tree that no crash of the host shall outlive.
+        call("mount", "-t", "overlay", "overlay", "-o", f"{layers},volatile", str(place.merged))
+        _write_identity(place.merged, identity)
+        return place.merged
+
+    def remove(self) -> None:
+        """Unmount the tree and move it away at once; its files are removed in the background."""
+        unmount(self.place.merged)
+        if not self.place.tree.exists():
+            return
+        trash = self.place.lab.trash
+        trash.mkdir(parents=True, exist_ok=True)
+        old = trash / f"{self.place.name}-{uuid.uuid4().hex[:8]}"
+        self.place.tree.rename(old)
+        Thread(target=remove_tree, args=(old,), name=f"remove-{old.name}").start()
+
+
+def unmount(path: Path) -> None:
+    """Unmount all that is mounted at ``path``; lazily, for a dying container may still hold it."""
+    while path.is_mount():
+        call("umount", "--lazy", str(path))
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory with all that is in it, but nothing that is mounted below it."""
+    subprocess.run(["rm", "-rf", "--one-file-system", str(path)], capture_output=True, check=False)
+
+
+def read_host_keys(root: Path) -> tuple[str, ...]:
+    """Return the public host keys in a root file system as 'type key', read from the outside."""
+    lines = [_read_plain(path) for path in sorted(root.glob("etc/ssh/ssh_host_*_key.pub"))]
+    return tuple(" ".join(line.split()[:2]) for line in lines if line.startswith(("ssh-", "ecdsa-")))
+
+
+def _read_plain(path: Path) -> str:
+    # The endpoint owns this file system: a link in it must not lead to a file of the host.
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(handle, encoding="utf-8", errors="replace") as file:
+        return file.read(16384)
+
+
+def _write_identity(root: Path, identity: Identity) -> None:
+    key = root / "etc/ssh/ssh_host_ed25519_key"
+    make_key(key, f"root@{identity.hostname}")
+    (root / "etc/hostname").write_text(f"{identity.hostname}\n")
+    (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {identity.hostname}\n::1 localhost\n")
+    network = root / "etc/systemd/network/10-host0.network"
+    network.parent.mkdir(parents=True, exist_ok=True)
+    network.write_text(NETWORK.format(interface=identity.interface))
+    authorized = root / "etc/ssh/authorized_keys.d/root"
+    authorized.parent.mkdir(parents=True, exist_ok=True)
+    authorized.write_text(identity.public_key)
+
+
+def make_key(path: Path, comment: str) -> None:
+    """Make an Ed25519 key pair without a passphrase at ``path`` (0600) and ``path``.pub."""
+    call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path))
+
+
+def call(*command: str) -> None:
+    """Run a tool of the host; ProvisionError with its words when it is missing or fails."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise ProvisionError(f"'{command[0]}' is missing; `redrill doctor` says how to install it.") from error
+    if done.returncode != 0:
+        raise ProvisionError(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout).strip()}")

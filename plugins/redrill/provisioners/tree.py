@@ -1,0 +1,108 @@
+"""Endpoints that are directories: a real, small world without root, on which every part of a drill works."""
+
+import os
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+from redrill.errors import FleetError, ProvisionError
+from redrill.machine.walker import walk
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.manifest import Manifest
+from redrill.model.record import ImageFacts, Location
+from redrill.model.values import Value
+from redrill.provisioners.digest import manifest_digest
+
+
+class TreeProvisioner:
+    """Rebuilds a directory from an image directory; 'booting' gives it a new boot id and runs its start script.
+
+    The endpoint stands in ``directory``/<endpoint>/root; ``image`` is the folder it is copied from. The copy is
+    exact where root runs redrill; else it belongs to whoever does.
+    """
+
+    class Settings(Value):
+        """Where the endpoints stand and what they are copied from."""
+
+        directory: Path
+        image: Path
+
+    def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
+        settings = endpoint.provisioner.settings if endpoint.provisioner else {}
+        self._settings = self.Settings.model_validate(settings)
+        if endpoint.image is None:
+            raise FleetError(f"{fleet.source}: endpoint '{endpoint.name}' needs 'image:' with its name and version.")
+        self._image = endpoint.image
+        self._name = endpoint.name
+        self._home = self._settings.directory / endpoint.name
+        self._root = self._home / "root"
+
+    def locate(self) -> Location | None:
+        """Return the directory, or None when it was never deployed."""
+        return Location(root=self._root) if (self._root / "run/boot-id").exists() else None
+
+    def describe_image(self) -> ImageFacts:
+        """Return the wanted image with the digest of what stands in the image folder now."""
+        digest = manifest_digest(self.read_image_manifest())
+        return ImageFacts(name=self._image.name, version=self._image.version, digest=digest)
+
+    def read_image_manifest(self) -> Manifest:
+        """Return what the image folder holds; ProvisionError when there is no such folder."""
+        if not self._settings.image.is_dir():
+            raise ProvisionError(f"The image '{self._settings.image}' of endpoint '{self._name}' is no folder.")
+        return walk(self._settings.image, ("/",))
+
+    def redeploy(self, deadline: Deadline) -> Location:
+        """Replace the directory by a fresh copy of the image and boot it."""
+        self.redeploy_stopped(deadline)
+        return self.boot(deadline)
+
+    def redeploy_stopped(self, _deadline: Deadline) -> Path:
+        """Replace the directory by a fresh copy of the image; it has no boot id yet."""
+        self.read_image_manifest()
+        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        old = self._home / f"old-{secrets.token_hex(4)}"
+        if self._root.exists():
+            self._root.rename(old)
+        self._copy_image()
+        shutil.rmtree(old, ignore_errors=True)
+        return self._root
+
+    def _copy_image(self) -> None:
+        source = f"{self._settings.image}/."
+        copy = subprocess.run(["cp", "-a", "--", source, self._root], capture_output=True, check=False)
+        if copy.returncode != 0:
+            words = copy.stderr.decode("utf-8", "replace").strip()
+            raise ProvisionError(f"Endpoint '{self._name}' could not be copied from its image: {words}")
+
+    def boot(self, deadline: Deadline) -> Location:
+        """Give the directory a new boot id and run its ``/etc/rc.start`` scripts, as a system would at its start."""
+        run = self._root / "run"
+        run.mkdir(exist_ok=True)
+        (run / "boot-id").write_text(f"{secrets.token_hex(16)}\n", encoding="ascii")
+        for script in sorted((self._root / "etc/rc.start").glob("*")):
+            self._start(script, deadline)
+        return Location(root=self._root)
+
+    def _start(self, script: Path, deadline: Deadline) -> None:
+        environment = {"PATH": os.defpath, "LC_ALL": "C", "ROOT": str(self._root)}
+        try:
+            subprocess.run(
+                ["/bin/sh", script],
+                cwd=self._root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=deadline.remaining,
+                check=True,
+            )
+        except (subprocess.SubprocessError, OSError) as error:
+            raise ProvisionError(f"Endpoint '{self._name}' did not boot: {script.name}: {error}.") from error
+
+    def remove(self) -> None:
+        """Remove the endpoint altogether: for a lab that is taken down."""
+        shutil.rmtree(self._home, ignore_errors=True)
+        if self._settings.directory.is_dir() and not any(self._settings.directory.iterdir()):
+            self._settings.directory.rmdir()

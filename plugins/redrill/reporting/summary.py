@@ -1,0 +1,141 @@
+"""What people read at the end of a run: verdict.json, summary.md and the table at the terminal."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from redrill.model.verdict import Decision, EndpointVerdict, JudgementOutcome, Recovery, Verdict
+from redrill.reporting.run_folder import write_private
+
+REASONS_SHOWN = 12
+_NOTHING = "-"
+_HEADINGS = ("endpoint", "verdict", "drill", "RTO", "lost writes", "passed", "failed", "broken", "blocked", "n/a")
+_STYLES = {
+    Decision.APPROVE: {"green": True, "bold": True},
+    Decision.REJECT: {"red": True, "bold": True},
+    Decision.INCOMPLETE: {"yellow": True, "bold": True},
+}
+_FILES = (
+    ("allure-report/index.html", "the report, once it is rendered"),
+    ("summary.md", "this verdict for a change ticket"),
+    ("verdict.json", "this verdict for a script"),
+    ("records/", "the evidence of each endpoint"),
+)
+
+
+class Line(NamedTuple):
+    """One line for a terminal; ``markup`` is what pytest's terminal writer takes, such as {'red': True}."""
+
+    text: str
+    markup: dict[str, bool]
+
+
+def write_verdict(run_dir: Path, verdict: Verdict) -> Path:
+    """Write and return verdict.json; two equal verdicts give the same bytes."""
+    path = run_dir / "verdict.json"
+    write_private(path, verdict.model_dump_json(indent=2) + "\n")
+    return path
+
+
+def write_summary(run_dir: Path, verdict: Verdict) -> Path:
+    """Write and return summary.md, the verdict as a change ticket takes it."""
+    path = run_dir / "summary.md"
+    write_private(path, "\n".join(_markdown(verdict)) + "\n")
+    return path
+
+
+def render_terminal(verdict: Verdict, run_dir: Path, width: int) -> list[Line]:
+    """Return the end of a run for a terminal of ``width`` columns: table, reasons, files, and the decision last."""
+    lines = [*_table(verdict.endpoints), Line("", {})]
+    for reason in verdict.reasons[:REASONS_SHOWN]:
+        lines += [Line(text, {}) for text in _wrap(reason, max(width, 40))]
+    if hidden := verdict.reasons[REASONS_SHOWN:]:
+        lines.append(Line(f"  * … and {len(hidden)} more, all of them in verdict.json", {}))
+    if verdict.reasons:
+        lines.append(Line("", {}))
+    lines += [Line(f"  {run_dir / name}  ({what})", {}) for name, what in _FILES]
+    lines += [Line("", {}), Line(_decision_line(verdict), _STYLES[verdict.decision])]
+    return lines
+
+
+def _wrap(reason: str, width: int) -> list[str]:
+    # paths stay whole, so that they can be copied
+    wrapper = textwrap.TextWrapper(width, "  * ", "    ", break_long_words=False, break_on_hyphens=False)
+    return wrapper.wrap(reason)
+
+
+def _decision_line(verdict: Verdict) -> str:
+    figures = verdict.figures
+    parts = [_count(figures.endpoints, "endpoint"), _count(figures.judgements, "test")]
+    if figures.drill_seconds is not None:
+        parts.append(f"drilled in {figures.drill_seconds:.1f} s")
+    if figures.worst_rto_seconds is not None:
+        parts.append(f"worst RTO {figures.worst_rto_seconds:.1f} s")
+    if figures.lost_writes is not None:
+        parts.append(_count(figures.lost_writes, "lost write"))
+    return f"{verdict.decision} (exit {verdict.exit_code:d}): {', '.join(parts)}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _table(endpoints: Sequence[EndpointVerdict]) -> Iterable[Line]:
+    rows = [_HEADINGS, *map(_row, endpoints)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    for index, row in enumerate(rows):
+        texts = [cell.ljust(size) for cell, size in zip(row[:2], widths[:2], strict=True)]
+        figures = [cell.rjust(size) for cell, size in zip(row[2:], widths[2:], strict=True)]
+        yield Line("  ".join(texts + figures), _STYLES[endpoints[index - 1].decision] if index else {"bold": True})
+
+
+def _row(one: EndpointVerdict) -> tuple[str, ...]:
+    drill = f"{one.drill_seconds:.1f} s" if one.drill_seconds is not None else _NOTHING
+    lost = str(one.lost_writes) if one.lost_writes is not None else _NOTHING
+    counts = (str(one.counts.get(outcome, 0)) for outcome in JudgementOutcome)
+    return (one.endpoint, str(one.decision), drill, _rto(one), lost, *counts)
+
+
+def _rto(one: EndpointVerdict) -> str:
+    """Return the worst recovery of the endpoint's applications beside its objective; one without a time is worst."""
+    if not one.applications:
+        return _NOTHING
+    worst = max(one.applications.values(), key=_badness)
+    if worst.rto_seconds is None:
+        return _NOTHING
+    objective = f" of {worst.objective_seconds:g} s" if worst.objective_seconds is not None else ""
+    return f"{worst.rto_seconds:.1f} s{objective}"
+
+
+def _badness(recovery: Recovery) -> tuple[bool, float]:
+    seconds = recovery.rto_seconds if recovery.rto_seconds is not None else 0.0
+    return recovery.rto_seconds is None, seconds / (recovery.objective_seconds or 1.0)
+
+
+def _markdown(verdict: Verdict) -> Iterable[str]:
+    yield f"# redrill: {verdict.decision} for '{verdict.fleet}'"
+    yield ""
+    yield f"**{_decision_line(verdict)}**"
+    yield ""
+    yield f"Run `{verdict.run}`, mode `{verdict.mode}`."
+    yield ""
+    yield f"| {' | '.join(_HEADINGS)} |"
+    yield f"|{'|'.join([' --- '] * 2 + [' ---: '] * (len(_HEADINGS) - 2))}|"
+    yield from (f"| {' | '.join(map(_cell, _row(one)))} |" for one in verdict.endpoints)
+    yield ""
+    if verdict.reasons:
+        yield "## Reasons, gravest first"
+        yield ""
+        yield from (f"- {_cell(reason)}" for reason in verdict.reasons)
+        yield ""
+    yield "## Where to look"
+    yield ""
+    yield from (f"- `{name}`: {what}" for name, what in _FILES if name != "summary.md")
+    yield from (f"- `records/{one.endpoint}.json`: {one.endpoint}" for one in verdict.endpoints)
+
+
+def _cell(text: str) -> str:
+    """Return text in which Markdown and HTML see no marks of their own."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{char}" if char in "\\`*[]|" else char for char in escaped)

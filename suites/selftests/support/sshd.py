@@ -1,0 +1,138 @@
+"""A real sshd on loopback, for tests: own port, own host key, own log; ended by its process id."""
+
+import getpass
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redrill.model.deadline import Deadline, wait_until
+from redrill.model.fleet import Ssh
+from redrill.model.record import Location
+
+SSHD = "/usr/sbin/sshd"
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """A running server: the process id of its listener, where it is, its public host key and a key that opens it."""
+
+    pid: int
+    port: int
+    host_key: str
+    key: Path
+    log: Path
+    user: str
+
+    def ssh(self, **values: object) -> Ssh:
+        """Return how to log in; the host key is left to the location unless ``values`` say otherwise."""
+        return Ssh.model_validate({"user": self.user, "port": self.port, "key": self.key, **values})
+
+    @property
+    def location(self) -> Location:
+        """Where it answers, with the host key that it shows."""
+        return Location(address="127.0.0.1", port=self.port, host_keys=(self.host_key,))
+
+    @property
+    def pids(self) -> list[int]:
+        """The listener and every process below it, parents first."""
+        found, checked = [self.pid], 0
+        while checked < len(found):
+            children = Path(f"/proc/{found[checked]}/task/{found[checked]}/children")
+            found += [int(pid) for pid in children.read_text().split()] if children.exists() else []
+            checked += 1
+        return found
+
+    @property
+    def connection_pids(self) -> list[int]:
+        """The server's processes that hold connections, without the listener and without what they run."""
+        return [pid for pid in self.pids[1:] if _name_of(pid) == "sshd"]
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to the listener and to those that hold connections."""
+        for pid in [*self.connection_pids, self.pid]:
+            os.kill(pid, number)
+
+    def drop_connections(self) -> None:
+        """Kill the processes that hold connections; the listener goes on."""
+        for pid in self.connection_pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+def make_key(path: Path, *options: str) -> str:
+    """Make a key pair without a passphrase (unless an option gives one) and return the public line."""
+    passphrase = () if "-N" in options else ("-N", "")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", *passphrase, *options, "-f", str(path)], check=True)
+    return path.with_name(path.name + ".pub").read_text().strip()
+
+
+@contextmanager
+def running_sshd(directory: Path, *options: str) -> Iterator[Sshd]:
+    """Start a server in a directory of its own with further ``sshd_config`` lines; stop it on leaving."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its privilege separation needs the directory
+    host_key = make_key(directory / "host_key")
+    (directory / "authorized_keys").write_text(make_key(directory / "id") + "\n")
+    port = _free_port()
+    (directory / "sshd_config").write_text("\n".join([*options, *_config(directory, port)]) + "\n")
+    log = directory / "log"
+    server = subprocess.Popen([SSHD, "-D", "-E", str(log), "-f", str(directory / "sshd_config")])
+    sshd = Sshd(server.pid, port, host_key, directory / "id", log, getpass.getuser())
+    try:
+        wait_until(lambda is_last_try: _answers(server, log, port, is_last_try), Deadline.after(10), 0.02)
+        yield sshd
+    finally:
+        stop(sshd)
+        server.wait()
+
+
+def stop(sshd: Sshd) -> None:
+    """Kill a server with all that it started."""
+    for pid in sshd.pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def _config(directory: Path, port: int) -> list[str]:
+    return [
+        f"Port {port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {directory / 'host_key'}",
+        f"AuthorizedKeysFile {directory / 'authorized_keys'}",
+        "PidFile none",
+        "StrictModes no",
+        "UsePAM no",
+        "UseDNS no",
+        "PasswordAuthentication no",
+        "PermitRootLogin prohibit-password",
+        "LogLevel DEBUG1",
+    ]
+
+
+def _answers(server: subprocess.Popen[bytes], log: Path, port: int, is_last_try: bool) -> bool | None:
+    if server.poll() is not None or is_last_try:
+        raise RuntimeError(f"sshd did not start: {log.read_text()}")
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return None
+    return True
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except FileNotFoundError:
+        return ""
