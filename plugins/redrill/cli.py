@@ -204,7 +204,7 @@ def doctor() -> int:
     from redrill.lab.doctor import diagnose  # noqa: PLC0415 - as for 'lab up'
 
     findings = diagnose()
-    rows = [(each.name, "ok" if each.ok else "MISSING", each.found, each.remedy) for each in findings]
+    rows = [(each.name, "ok" if each.ok else "NOT OK", each.found, each.remedy) for each in findings]
     _print_table("this machine", ("what", "state", "found", "remedy"), rows)
     return 0 if all(each.ok for each in findings) else 1
 

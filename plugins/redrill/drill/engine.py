@@ -10,7 +10,7 @@ from typing import Protocol
 
 from redrill.drill import finish, prepare, redeploy
 from redrill.drill.bench import Bench
-from redrill.drill.evidence import write_private, write_record
+from redrill.drill.evidence import write_record
 from redrill.drill.journal import Journal
 from redrill.drill.lock import hold_endpoint
 from redrill.drill.settle import settle
@@ -19,6 +19,7 @@ from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import DrillRecord, Failure, Outcome, Phase, Step
 from redrill.model.values import Mode
+from redrill.private import write_private
 
 MOST_AT_ONCE = 64
 """Endpoints that are drilled at the same time; each waits far more than it works."""

@@ -1,6 +1,5 @@
 """The evidence of a run on disk: records and manifests, written whole and read back."""
 
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,18 +7,7 @@ from pydantic import ValidationError
 from redrill.errors import FleetError, RedrillError
 from redrill.model.manifest import Manifest
 from redrill.model.record import DrillRecord
-
-
-def write_private(file: Path, text: str) -> Path:
-    """Write a file that only its owner may read, whole or not at all; return it."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = file.with_name(f".{file.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return partial.rename(file)
+from redrill.private import write_private
 
 
 def write_manifest(manifest: Manifest, file: Path) -> Path:

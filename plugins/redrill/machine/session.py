@@ -37,6 +37,7 @@ class EagerSocket(socket.socket):
     is_eager = hasattr(socket, "TCP_QUICKACK")
 
     def recv(self, size: int, flags: int = 0) -> bytes:
+        """Read as any socket does."""
         found = super().recv(size, flags)
         if self.is_eager:
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

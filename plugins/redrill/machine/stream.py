@@ -62,8 +62,9 @@ class StreamedCommand:
         except (DeadlineOverError, TimeoutError):
             raise expired(self._name, self._command, self._deadline) from None
         finally:
+            has_ended = self._channel.exit_status_ready()  # a process id that has ended may be another's already
             self._channel.close()
-            if not is_done:
+            if not is_done and not has_ended:
                 self._session.kill(self._reader.pid)
 
     def _write(self, chunks: Iterator[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What a tree of files looked like at one moment, and how two moments differ. Paths are bytes, kept as surrogateescape."""
+"""What a tree of files looked like at one moment, and how two moments differ; paths are bytes as surrogateescape."""
 
 import json
 import re
@@ -25,8 +25,9 @@ class Entry:
     """One directory entry.
 
     ``path`` is absolute; ``mode`` holds the permission bits (07777) and is 0o777 for links; ``size`` is in bytes and 0
-    but for regular files; ``sha256`` is the hex digest of a regular file's content, ``target`` that of a link, ``device`` is 'major:minor',
-    ``link_group`` the first path (in byte order, within the manifest) of the same inode when it has several names;
+    but for regular files; ``sha256`` is the hex digest of a regular file's content, ``target`` where a link points;
+    ``device`` is 'major:minor'; ``link_group`` is the first path (in byte order, within the manifest) of the same
+    inode if it has several;
     ``xattrs`` are pairs of name and hex value, sorted, ACLs among them as ``system.posix_acl_*``.
     """
 
@@ -48,7 +49,7 @@ ATTRIBUTES = tuple(field.name for field in fields(Entry) if field.name != "path"
 """All that a comparison can look at."""
 
 CONTENT_ATTRIBUTES = ("kind", "mode", "uid", "gid", "size", "sha256", "target", "device", "xattrs")
-"""What must equal the image outside the state paths: modification times and link groups differ by how an image was unpacked."""
+"""What must equal the image outside the state paths: times and link groups differ by how an image was unpacked."""
 
 
 @dataclass(frozen=True, slots=True)

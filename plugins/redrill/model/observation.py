@@ -26,7 +26,8 @@ class Observation(Value):
     """What was seen. A fact named in ``unknown`` (with the reason) could not be seen, one in ``absent`` does not apply.
 
     ``sockets`` are 'tcp 0.0.0.0:22' and the like (listening only); ``packages`` are versions by 'name:architecture';
-    the manifests are files of the run directory, relative to it. ``os_release`` is what /etc shows, ``vendor_release`` what /usr does.
+    the manifests are files of the run directory, relative to it. ``os_release`` is what /etc shows,
+    ``vendor_release`` what /usr does.
     """
 
     taken_at: datetime

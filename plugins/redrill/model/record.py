@@ -101,9 +101,10 @@ class CheckResult(Value):
 class ApplicationResult(Value):
     """How an application came back.
 
-    ``recovered_after`` is the time in seconds from the wipe to the first healthy answer of the streak that was then held for
-    ``held`` seconds (from the start of settling when nothing was wiped). ``writes`` are the canary numbers that were acknowledged before the backup was cut,
-    ``survived`` those that were there after the recovery; None when no canary is declared.
+    ``recovered_after`` is the time in seconds from the wipe to the first healthy answer of the streak that was then
+    held for ``held`` seconds (from the start of settling when nothing was wiped). ``writes`` are the canary numbers
+    that were acknowledged before the backup was cut, ``survived`` those that were there after the recovery; None when
+    no canary is declared.
     """
 
     checks: tuple[CheckResult, ...]

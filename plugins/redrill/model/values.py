@@ -34,7 +34,7 @@ class Mode(StrEnum):
 
 
 def parse_duration(value: Any) -> Any:
-    """Return the timedelta for '90s', '5m', '1h30m' or '250ms'; bare numbers are refused, for nobody knows their unit."""
+    """Return the timedelta for '90s', '5m', '1h30m' or '250ms'; a bare number is refused: nobody knows its unit."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str) and value and re.fullmatch(rf"({_DURATION.pattern})+", value):

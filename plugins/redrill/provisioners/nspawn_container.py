@@ -62,7 +62,7 @@ class Container:
 
     def start(self, hostname: str) -> None:
         """Start the container under a keeper that outlives this process and restarts it when it reboots."""
-        if self._group.processes():
+        if self._living():
             raise ProvisionError(f"The endpoint '{self.place.name}' runs already; kill its container first.")
         keeper, box = self._group.child("keeper"), self._group.child("box")
         for group in (keeper, box):
@@ -95,14 +95,15 @@ class Container:
 
         def dead(is_last_try: bool) -> bool | None:
             self._group.kill()
-            # systemd-nspawn itself may take two seconds to exit after its container is gone; nothing depends on it.
-            alive = [pid for pid in self._group.processes() if is_alive(pid) and not _is_nspawn(pid)]
+            alive = self._living()
             if alive and is_last_try:
                 raise ProvisionError(f"Processes of '{self.place.name}' do not die: {sorted(alive)}.")
             return None if alive else True
 
         wait_until(dead, deadline, interval=0.01)
         remove_link(self.place.link)
+        # What systemd inside has made there must not meet the next one; a group that is still busy may stay.
+        self._group.child("box").remove()
 
     def wait_for_ssh(self, address: str, port: int, deadline: Deadline) -> None:
         """Return as soon as an SSH server answers; ProvisionError with the console's last lines when none does."""
@@ -110,7 +111,7 @@ class Container:
         def answers(is_last_try: bool) -> bool | None:
             if has_ssh_banner(address, port):
                 return True
-            if is_last_try or not self._group.processes():
+            if is_last_try or not self._living():
                 reason = "no SSH server answers" if self.is_running else "it has ended"
                 raise ProvisionError(
                     f"The container of '{self.place.name}' does not come up: {reason} at {address}:{port}."
@@ -119,6 +120,10 @@ class Container:
             return None
 
         wait_until(answers, deadline, interval=0.01)
+
+    def _living(self) -> list[int]:
+        # systemd-nspawn itself may take two seconds to exit after its container is gone; nothing depends on it.
+        return [pid for pid in self._group.processes() if is_alive(pid) and not _is_nspawn(pid)]
 
     def _is_kept(self, is_last_try: bool) -> bool:
         if self._group.processes():

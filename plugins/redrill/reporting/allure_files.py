@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 from redrill.model.values import printable
+from redrill.private import write_private
 from redrill.reporting.allure_results import own_labels
 from redrill.reporting.identity import Identity
-from redrill.reporting.run_folder import write_private
 
 BLOCKED = "Blocked by an earlier failure"
 """What the message of a blocked test says, so that it is told from one that broke by itself."""

@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 
 from redrill.model.values import Value, printable
-from redrill.reporting.run_folder import write_private
+from redrill.private import write_private
 
 _SCALARS = (str, int, float, bool, Enum, type(None))
 

@@ -36,15 +36,6 @@ def point_latest(run_dir: Path) -> Path:
     return latest
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to a file of mode 0600, which appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-    temporary.replace(path)
-
-
 def seal(run_dir: Path) -> None:
     """Take every right on what lies in ``run_dir`` from everyone but its owner; links are not followed."""
     for folder, _, files in os.walk(run_dir):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from redrill.model.verdict import Decision, EndpointVerdict, JudgementOutcome, Recovery, Verdict
-from redrill.reporting.run_folder import write_private
+from redrill.private import write_private
 
 REASONS_SHOWN = 12
 _NOTHING = "-"

@@ -104,11 +104,8 @@ class _Reader:
     def finish(self) -> None:
         """Read to the end of the stream; BackupError when anything but padding follows."""
         rest = self._buffer[self._start :]
-        while not rest.strip(b"\0"):
-            rest = next(self._chunks, b"\1")
-            if rest == b"\1":
-                return
-        raise BackupError("The archive is damaged: something follows its end.")
+        if rest.strip(b"\0") or any(chunk.strip(b"\0") for chunk in self._chunks):
+            raise BackupError("The archive is damaged: something follows its end.")
 
     def _fill(self) -> None:
         self._check_time()
@@ -128,6 +125,7 @@ class _Archive:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._links: dict[str, list[str]] = {}
+        self._roots: dict[str, str] = {}
 
     def add(self, header: Header, reader: _Reader) -> None:
         """Add the member of a header and read its data."""
@@ -155,8 +153,7 @@ class _Archive:
         entry = self._entries.get(first)
         if entry is None or entry.kind is EntryKind.DIRECTORY or header.size:
             raise BackupError(f"The archive holds {path!r} as a hard link to {first!r}, which is no file before it.")
-        # A link to a link is one to what that stands for.
-        root = next((root for root, others in self._links.items() if first in others), first)
+        root = self._roots[path] = self._roots.get(first, first)  # a link to a link is one to what that stands for
         self._links.setdefault(root, []).append(path)
         return replace(entry, path=path)
 

@@ -35,29 +35,9 @@ WORDS = st.sampled_from(
 )
 KEYS = st.sampled_from(
     [
-        "fleet",
-        "endpoints",
-        "roles",
-        "defaults",
-        "web-1",
-        "role",
-        "address",
-        "ssh",
-        "port",
-        "user",
-        "key",
-        "image",
-        "name",
-        "version",
-        "provisioner",
-        "repository",
-        "log_sink",
-        "kind",
-        "directory",
-        "tags",
-        "applications",
-        "http",
-        "churn",
+        *("fleet", "endpoints", "roles", "defaults", "web-1", "role", "address", "ssh", "port", "user", "key", "image"),
+        *("name", "version", "provisioner", "repository", "log_sink", "kind", "directory", "tags", "applications"),
+        *("http", "churn"),
     ]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=8)

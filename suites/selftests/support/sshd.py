@@ -24,13 +24,30 @@ class Sshd:
     pid: int
     port: int
     host_key: str
-    key: Path
-    log: Path
+    directory: Path
     user: str
 
+    @property
+    def key(self) -> Path:
+        """The private key that opens it."""
+        return self.directory / "id"
+
+    @property
+    def log(self) -> Path:
+        """What it tells, at the level DEBUG1."""
+        return self.directory / "log"
+
     def ssh(self, **values: object) -> Ssh:
-        """Return how to log in; the host key is left to the location unless ``values`` say otherwise."""
-        return Ssh.model_validate({"user": self.user, "port": self.port, "key": self.key, **values})
+        """Return how to log in, without a look at the user's own SSH files; ``values`` replace or add."""
+        nothing = self.directory / "nothing"
+        nothing.touch()
+        said = {"user": self.user, "port": self.port, "key": self.key, "config": nothing, "known_hosts": nothing}
+        return Ssh.model_validate({**said, **values})
+
+    def authorize(self, public_key: str) -> None:
+        """Let another key in."""
+        with (self.directory / "authorized_keys").open("a") as file:
+            file.write(public_key + "\n")
 
     @property
     def location(self) -> Location:
@@ -82,7 +99,7 @@ def running_sshd(directory: Path, *options: str) -> Iterator[Sshd]:
     (directory / "sshd_config").write_text("\n".join([*options, *_config(directory, port)]) + "\n")
     log = directory / "log"
     server = subprocess.Popen([SSHD, "-D", "-E", str(log), "-f", str(directory / "sshd_config")])
-    sshd = Sshd(server.pid, port, host_key, directory / "id", log, getpass.getuser())
+    sshd = Sshd(server.pid, port, host_key, directory, getpass.getuser())
     try:
         wait_until(lambda is_last_try: _answers(server, log, port, is_last_try), Deadline.after(10), 0.02)
         yield sshd

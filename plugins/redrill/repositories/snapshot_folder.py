@@ -1,0 +1,150 @@
+"""The folder of one snapshot on disk: private, written once, and a snapshot only when its marker is there."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from redrill.errors import BackupError
+from redrill.model.manifest import Manifest
+from redrill.model.values import Value
+from redrill.repositories.protocol import Snapshot
+
+ARCHIVE = "archive.tar.zst"
+MANIFEST = "manifest.jsonl"
+MARKER = "snapshot.json"
+
+
+class Marker(Value):
+    """What makes a folder a snapshot, written last: the snapshot and the sha256 of its manifest file."""
+
+    schema_version: int = 1
+    snapshot: Snapshot
+    manifest_sha256: str
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder and its missing parents, for the owner alone whatever the umask is."""
+    for missing in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def create_private(path: Path) -> Iterator[IO[bytes]]:
+    """Open a new file for the owner alone; its content is on the disk when the context is left."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> str:
+    """Write the manifest of a snapshot and return its sha256."""
+    digest = hashlib.sha256()
+    with create_private(folder / MANIFEST) as file:
+        for line in manifest.dump():
+            data = line.encode("ascii") + b"\n"
+            digest.update(data)
+            file.write(data)
+    return digest.hexdigest()
+
+
+def read_manifest(folder: Path, sha256: str) -> Manifest:
+    """Return the manifest of a snapshot; BackupError when it is not the one that was written."""
+    data = (folder / MANIFEST).read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BackupError(f"The manifest '{folder / MANIFEST}' is not the one that was written with the backup.")
+    return Manifest.parse(data.decode("ascii").splitlines())
+
+
+def write_marker(folder: Path, marker: Marker) -> None:
+    """Make the folder a snapshot, durably and in one step."""
+    temporary = folder / f"{MARKER}.new"
+    with create_private(temporary) as file:
+        file.write(marker.model_dump_json(indent=2).encode("ascii", "backslashreplace") + b"\n")
+    _sync(folder)
+    temporary.rename(folder / MARKER)
+    _sync(folder)
+    _sync(folder.parent)
+
+
+def read_marker(folder: Path) -> Marker:
+    """Return the marker of a snapshot; BackupError when it is not one of this version or belongs to another folder."""
+    try:
+        marker = Marker.model_validate_json((folder / MARKER).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BackupError(f"The marker '{folder / MARKER}' cannot be read: {error}") from error
+    snapshot = marker.snapshot
+    if marker.schema_version != 1 or (snapshot.endpoint, snapshot.id) != (folder.parent.name, folder.name):
+        raise BackupError(
+            f"The marker '{folder / MARKER}' tells of version {marker.schema_version}, endpoint '{snapshot.endpoint}' "
+            f"and snapshot '{snapshot.id}', which is not what this folder is for."
+        )
+    return marker
+
+
+def read_markers(folder: Path) -> list[Marker]:
+    """Return the markers of all snapshots in an endpoint's folder, oldest first."""
+    markers = [read_marker(marker.parent) for marker in folder.glob(f"*/{MARKER}")]
+    return sorted(markers, key=_age)
+
+
+def _age(marker: Marker) -> tuple[datetime, str]:
+    return marker.snapshot.created, marker.snapshot.id
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make the folder of a snapshot and own it as long as the context lasts; it is removed when the context fails."""
+    folder.mkdir(mode=0o700)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what backups of an endpoint left that did not end, unless somebody still writes it."""
+    for partial in folder.iterdir():
+        if partial.is_dir() and not partial.is_symlink() and not (partial / MARKER).exists():
+            _remove_if_free(partial)
+
+
+def _remove_if_free(partial: Path) -> None:
+    handle = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(partial)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(handle)
+
+
+def remove(folders: Iterable[Path]) -> None:
+    """Remove snapshots, the marker first, so that none is ever left with a marker and half its files."""
+    for folder in folders:
+        (folder / MARKER).unlink()
+        _sync(folder)
+        shutil.rmtree(folder)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
