@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from redrill.errors import FleetError, ProvisionError
 from redrill.model.deadline import Deadline
-from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.fleet import Endpoint, Fleet, Name
 from redrill.model.manifest import Manifest
 from redrill.model.record import ImageFacts, Location
 from redrill.model.values import Value
@@ -25,7 +25,7 @@ SSH_PORT = 22
 class Settings(Value):
     """What the fleet file may say to the provisioner ``nspawn``; ``lab`` is the fleet's name when it is not given."""
 
-    lab: str | None = None
+    lab: Name | None = None
 
 
 class NspawnProvisioner:

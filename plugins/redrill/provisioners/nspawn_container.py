@@ -126,7 +126,7 @@ class Container:
         return [pid for pid in self._group.processes() if is_alive(pid) and not _is_nspawn(pid)]
 
     def _is_kept(self, is_last_try: bool) -> bool:
-        if self._group.processes():
+        if any(is_alive(pid) for pid in self._group.child("keeper").processes()):
             return True
         if is_last_try:
             raise ProvisionError(f"The container of '{self.place.name}' ended at once: {self._console_tail()}")

@@ -45,6 +45,10 @@ class Tree:
     def create(self, golden: Path, identity: Identity) -> Path:
         """Mount a fresh overlay over ``golden``, write the identity into it, and return the root."""
         place = self.place
+        if set(str(golden)) & set(",:\\"):
+            raise ProvisionError(
+                f"The path '{golden}' has a character that overlayfs splits at; set REDRILL_CACHE anew."
+            )
         for name in ("upper", "work", "merged"):
             (place.tree / name).mkdir(parents=True)
         layers = f"lowerdir={golden},upperdir={place.tree}/upper,workdir={place.tree}/work"

@@ -36,11 +36,13 @@ def restore_tree(machine: Machine, stream: Iterator[bytes], deadline: Deadline) 
     source = compress(stream, 1) if is_packed else stream
     try:
         result = machine.send(_command(is_packed=is_packed), source, deadline)
+        if result.exit_status != 0:
+            words = (result.stderr or result.stdout).decode("utf-8", "backslashreplace").strip()[-2000:]
+            raise RestoreError(f"On '{machine.name}' tar ended with status {result.exit_status}: {words}")
+        for _ in source:  # what tar did not ask for still takes part in the check of the archive's digest
+            pass
     except BackupError as error:
         raise RestoreError(f"The backup could not be restored to '{machine.name}': {error}") from error
-    if result.exit_status != 0:
-        words = (result.stderr or result.stdout).decode("utf-8", "backslashreplace").strip()[-2000:]
-        raise RestoreError(f"On '{machine.name}' tar ended with status {result.exit_status}: {words}")
 
 
 def fidelity(expected: Manifest, found: Manifest) -> list[Difference]:

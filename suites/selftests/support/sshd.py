@@ -130,6 +130,7 @@ def _config(directory: Path, port: int) -> list[str]:
         "PasswordAuthentication no",
         "PermitRootLogin prohibit-password",
         "LogLevel DEBUG1",
+        "SetEnv SHLVL=5",  # else bash reads the ~/.bashrc of whoever runs the tests before each command
     ]
 
 

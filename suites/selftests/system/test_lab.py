@@ -172,6 +172,23 @@ def test_an_endpoint_that_was_powered_off_stays_off_until_the_lab_is_brought_up(
     assert text_of(spare, "kv-1", check.run) == "50000"
 
 
+def test_the_log_uploader_outlasts_a_log_sink_that_is_away(spare: Fleet) -> None:
+    sink = "systemd-journal-remote.socket systemd-journal-remote.service"
+    text_of(spare, "logs-1", f"systemctl stop {sink}")
+    restarts = "systemctl show -P NRestarts systemd-journal-upload"
+    first = int(text_of(spare, "db-1", restarts))
+    # More than the five starts after which systemd gives a unit up as shipped.
+    wait_until(lambda _is_last_try: int(text_of(spare, "db-1", restarts)) > first + 6 or None, soon(), interval=0.5)
+    text_of(spare, "logs-1", "systemctl start systemd-journal-remote.socket")
+    text_of(spare, "db-1", "logger -t redrill after-the-outage")
+
+    def arrived(_is_last_try: bool) -> bool | None:
+        said = text_of(spare, "logs-1", "journalctl -D /var/log/journal/remote -t redrill -o cat --no-pager")
+        return "after-the-outage" in said or None
+
+    assert wait_until(arrived, soon(), interval=0.2)
+
+
 def test_a_second_lab_in_the_same_subnet_is_refused_by_the_name_of_the_interface(lab: Fleet, tmp_path: Path) -> None:
     fleet = load_fleet(lab_fleet(tmp_path, "selftest-twin", "198.18.9"))
     try:

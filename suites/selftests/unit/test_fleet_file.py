@@ -279,6 +279,11 @@ def test_the_sample_fleet_shows_every_feature_and_parses():
     assert said == set(type(fleet.endpoints[0]).model_fields)
 
 
+@pytest.mark.parametrize("path", sorted(SAMPLE.parent.glob("*.yml")), ids=lambda path: path.name)
+def test_every_sample_parses_with_the_built_in_backends(path):
+    assert load_fleet(path).endpoints
+
+
 def test_a_fleet_of_a_thousand_endpoints_is_read_whole():
     endpoints = "".join(f"  web-{n}: {{role: web, address: 10.0.{n // 250}.{n % 250}}}\n" for n in range(1000))
     fleet = parse(f"fleet: shop\nroles:\n  web: {{tags: [a]}}\nendpoints:\n{endpoints}")
