@@ -149,27 +149,37 @@ def wait_for_ssh(make: Callable[[], SshMachine], deadline: Deadline, old_boot_id
     answer with its own key, so it is final only at the deadline. Raises MachineError with the last reason.
     """
     budgets = iter((1.0, 2.0, 4.0, 8.0))
+    reasons: list[MachineError] = []
 
     def is_up(is_last_try: bool) -> SshMachine | None:
+        if is_last_try and reasons:
+            raise _waited_in_vain(reasons[-1], deadline)
         machine = make()
         # What answers while a system goes down may never finish the handshake: such a try must not eat the deadline.
-        attempt = deadline.within(next(budgets, 15.0))
         try:
-            machine.connect(attempt)
-            if machine.run(_BOOT_ID, attempt).checked().text != old_boot_id:
-                return machine
-            problem = MachineError(f"'{machine.name}' still answers from the boot {old_boot_id} that should be gone.")
+            return _connected(machine, deadline.within(next(budgets, 15.0)), old_boot_id)
         except UnpinnedHostError:
             raise
-        except HostKeyError as error:
-            if old_boot_id is None:
-                raise
-            problem = error
         except MachineError as error:
-            problem = error
-        machine.close()
-        if is_last_try:
-            raise problem
+            machine.close()
+            if is_last_try or (isinstance(error, HostKeyError) and old_boot_id is None):
+                raise
+            if not (reasons and deadline.is_over):  # a try that was cut short knows less than the one before it
+                reasons.append(error)
         return None
 
     return wait_until(is_up, deadline, interval=0.02)
+
+
+def _connected(machine: SshMachine, deadline: Deadline, old_boot_id: str | None) -> SshMachine:
+    machine.connect(deadline)
+    if machine.run(_BOOT_ID, deadline).checked().text == old_boot_id:
+        raise MachineError(f"'{machine.name}' still answers from the boot {old_boot_id} that should be gone.")
+    return machine
+
+
+def _waited_in_vain(reason: MachineError, deadline: Deadline) -> MachineError:
+    kind = HostKeyError if isinstance(reason, HostKeyError) else MachineError
+    error = kind(f"Waited {deadline.budget:.3g} s for a new boot that answers. {reason}")
+    error.__cause__ = reason
+    return error

@@ -23,13 +23,13 @@ def mark_report(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.Te
         "test": identity.test,
         "endpoint": identity.endpoint,
         "parameters": {name: value for name, value in identity.parameters.items() if name != "endpoint"},
-        "outcome": _outcome(call, report),
+        "outcome": outcome.value if (outcome := _outcome(call, report)) else None,
         "message": _message(call),
     }
     report.user_properties.append((PROPERTY, facts))
 
 
-def _outcome(call: pytest.CallInfo[Any], report: pytest.TestReport) -> str | None:
+def _outcome(call: pytest.CallInfo[Any], report: pytest.TestReport) -> JudgementOutcome | None:
     """Return the outcome that this phase of a test decides, None when it decides nothing."""
     if report.outcome == "passed":
         return JudgementOutcome.PASSED if report.when == "call" else None

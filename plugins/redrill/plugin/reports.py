@@ -22,12 +22,13 @@ _PARAMETERS = {ENDPOINT: "endpoint", APPLICATION: "application"}
 
 
 def configure(config: pytest.Config, run: Run) -> None:
-    """Send Allure's results and JUnit's XML into the run's folder, unless the user named other places."""
-    if is_worker(config):
-        return
+    """Send Allure's results and JUnit's XML into the run's folder, unless the user named other places.
+
+    A worker of pytest-xdist inherits no option that the main process set itself, so it does the same again.
+    """
     if not getattr(config.option, "allure_report_dir", None):
         config.option.allure_report_dir = str(run.run_dir / _RESULTS)
-    if not getattr(config.option, "xmlpath", None):
+    if not is_worker(config) and not getattr(config.option, "xmlpath", None):
         config.option.xmlpath = str(run.run_dir / "junit.xml")
 
 

@@ -78,7 +78,10 @@ def read_manifest(machine: Machine, paths: Sequence[str], skip: Sequence[str], d
 def receive_manifest(machine: Machine, paths: Sequence[str], skip: Sequence[str], deadline: Deadline) -> Manifest:
     """Return what ``manifest_command`` printed on the machine; MachineError when its output is cut off."""
     with machine.receive(manifest_command(paths, skip), deadline) as chunks:
-        return _parse(machine.name, _tokens(_decompress(chunks)))
+        manifest = _parse(_tokens(_decompress(chunks)))
+    if manifest is None:
+        raise MachineError(f"The manifest of '{machine.name}' ended early; nothing can be said about its files.")
+    return manifest
 
 
 def manifest_command(paths: Sequence[str], skip: Sequence[str] = ()) -> str:
@@ -119,7 +122,8 @@ class _Row(NamedTuple):
     target: bytes
 
 
-def _parse(machine: str, tokens: Iterator[bytes]) -> Manifest:
+def _parse(tokens: Iterator[bytes]) -> Manifest | None:
+    """Return the manifest; None when something is missing at its end."""
     try:
         rows = {name: _Row(next(tokens), next(tokens)) for name in iter(tokens.__next__, b"")}
         devices = {name: _device(next(tokens)) for name in iter(tokens.__next__, b"")}
@@ -128,9 +132,9 @@ def _parse(machine: str, tokens: Iterator[bytes]) -> Manifest:
         words = decode(next(tokens)).splitlines()
         is_whole = next(tokens) == b"END"
     except StopIteration:
-        is_whole = False
+        return None
     if not is_whole:
-        raise MachineError(f"The manifest of '{machine}' ended early; nothing can be said about its files.")
+        return None
     builder = _Builder(rows, devices, digests, dict(_parse_xattrs(listing)), words)
     return Manifest(builder.entries, tuple(sorted(builder.unreadable, key=encode)), flag == b"has_xattrs")
 

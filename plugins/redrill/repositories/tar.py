@@ -164,8 +164,21 @@ def _receive(machine: Machine, write: Callable[[bytes], object], level: int, dea
     sink = _Sink(write)
     with machine.receive(backup_command(level), deadline) as chunks:
         body = HeldBack(chunks, TRAILER)
-        manifest = hand_over(_store(iter(body), sink, level), partial(read_archive, deadline=deadline))
+        stored = _store(iter(body), sink, level)
+        manifest = _read_unless_ended(body, lambda: hand_over(stored, partial(read_archive, deadline=deadline)))
+    if manifest is None:
+        raise BackupError(f"The archive of '{machine.name}' ended before tar could say how it went.")
     return _Received(manifest, body.tail, sink.digest.hexdigest(), sink.size)
+
+
+def _read_unless_ended(body: HeldBack, read: Callable[[], Manifest]) -> Manifest | None:
+    """Return the manifest; None when the command ended early, whose own words then say more than the archive can."""
+    try:
+        return read()
+    except BackupError:
+        if len(body.tail) == TRAILER:
+            raise
+        return None
 
 
 def _store(body: Iterator[bytes], sink: _Sink, level: int) -> Iterator[bytes]:

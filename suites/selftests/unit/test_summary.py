@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from redrill.errors import RedrillError
-from redrill.reporting.run_folder import new_run_folder, point_latest, seal, write_private
+from redrill.private import write_private
+from redrill.reporting.run_folder import new_run_folder, point_latest, seal
 from redrill.reporting.summary import REASONS_SHOWN, render_terminal, write_summary, write_verdict
 from selftests.verdict_samples import judge, make_record, reach
 

@@ -1,0 +1,71 @@
+"""Real runs of redrill in a process of their own, and what came of them."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """One run: its exit status, what it printed, its folder, its verdict and its records (empty when there are none)."""
+
+    status: int
+    output: str
+    folder: Path | None
+    verdict: dict[str, Any]
+    records: dict[str, dict[str, Any]]
+    outcomes: dict[str, str]
+
+    def tests(self, outcome: str) -> set[str]:
+        """Return the tests with an outcome ('passed', 'failed', 'broken'), as 'test_nothing_leaks[web-1]'."""
+        return {test for test, found in self.outcomes.items() if found == outcome}
+
+    @property
+    def red(self) -> set[str]:
+        """The tests that are failed or broken."""
+        return self.tests("failed") | self.tests("broken")
+
+
+def run_redrill(fleet: Path, reports: Path, *arguments: str, timeout: float = 300.0) -> Drilled:
+    """Run the suites over a fleet file with further arguments of pytest; reports go below ``reports``."""
+    command = [
+        *(sys.executable, "-m", "pytest", "--pyargs", "redrill_suites", "-p", "no:cacheprovider"),
+        *(f"--redrill-fleet={fleet}", f"--redrill-reports={reports}", *arguments),
+    ]
+    reports.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        command, cwd=reports, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    return read_run(reports, done.returncode, done.stdout + done.stderr)
+
+
+def read_run(reports: Path, status: int, output: str) -> Drilled:
+    """Return what the newest run below ``reports`` left behind."""
+    folder = max((reports / "runs").glob("*Z-*"), default=None, key=lambda path: path.stat().st_mtime_ns)
+    if folder is None:
+        return Drilled(status, output, None, {}, {}, {})
+    verdict = folder / "verdict.json"
+    records = {file.stem: json.loads(file.read_text()) for file in sorted((folder / "records").glob("*.json"))}
+    return Drilled(
+        status=status,
+        output=output,
+        folder=folder,
+        verdict=json.loads(verdict.read_text()) if verdict.exists() else {},
+        records=records,
+        outcomes=_read_outcomes(folder / "allure-results"),
+    )
+
+
+def _read_outcomes(results: Path) -> dict[str, str]:
+    """Read the Allure results, which a reviewer would see: 'test[endpoint-application]' to its status."""
+    outcomes = {}
+    for file in results.glob("*-result.json"):
+        result = json.loads(file.read_text())
+        parameters = {parameter["name"]: parameter["value"] for parameter in result.get("parameters", ())}
+        values = [parameters[name].strip("'") for name in ("endpoint", "application") if name in parameters]
+        test = result["fullName"].rpartition("#")[2]
+        outcomes[f"{test}[{'-'.join(values)}]" if values else test] = result["status"]
+    return outcomes
