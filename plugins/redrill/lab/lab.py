@@ -1,17 +1,17 @@
 """The lab: all endpoints of a fleet that are containers on this machine, brought up and taken down together."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from redrill.errors import FleetError, GuardError, ProvisionError, RedrillError
 from redrill.lab.day1 import run_day1, wait_for_order
 from redrill.lab.removal import remove_lab
+from redrill.lab.report import LabRow, Report
 from redrill.lab.state import LabState, locked, read_state, write_state
+from redrill.lab.trees import bring_up_tree, take_down_tree, tree_row, trees_of
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import Location
@@ -19,8 +19,6 @@ from redrill.provisioners.nspawn import NspawnProvisioner
 from redrill.provisioners.nspawn_container import INOTIFY_INSTANCES, Container, describe_limits
 from redrill.provisioners.nspawn_place import LabPlace
 from redrill.provisioners.nspawn_tree import make_key
-
-Report = Callable[[str], None]
 
 BOOT_SECONDS = 60.0
 DAY1_SECONDS = 300.0
@@ -30,22 +28,42 @@ AT_ONCE = 8
 INOTIFY_PER_ENDPOINT = 7
 
 
-@dataclass(frozen=True, slots=True)
-class LabRow:
-    """One endpoint of a lab: its ``state`` is 'running', 'stopped' or 'absent'; ``since`` is when it was started."""
-
-    endpoint: str
-    address: str
-    state: str
-    since: datetime | None
-
-
 def up(fleet: Fleet, report: Report) -> None:
-    """Bring up every endpoint of the fleet that is a container, in its Day-1 state; those that run are left alone.
+    """Bring up every endpoint of the fleet that redrill can make here, in its Day-1 state; those that run stay alone.
 
     ProvisionError names every endpoint that does not come up; what was made stays for ``down``.
     """
-    _require_root()
+    trees = trees_of(fleet)
+    for endpoint in trees:
+        bring_up_tree(fleet, endpoint, report)
+    if not trees or _containers(fleet):
+        _bring_up_containers(fleet, report)
+
+
+def down(fleet: Fleet, report: Report) -> None:
+    """Take the lab down with everything that it ever made on this machine, also after a crash; safe to call twice.
+
+    CleanupError lists what is still there.
+    """
+    trees = trees_of(fleet)
+    for endpoint in trees:
+        take_down_tree(fleet, endpoint)
+        report(f"{endpoint.name}: removed.")
+    if not trees or _containers(fleet):
+        _take_down_containers(fleet, report)
+
+
+def status(fleet: Fleet) -> list[LabRow]:
+    """Return one row for each endpoint of the fleet that redrill can make here."""
+    rows = [tree_row(fleet, endpoint) for endpoint in trees_of(fleet)]
+    if rows and not _containers(fleet):
+        return rows
+    _require_root(fleet)
+    return rows + [_row(NspawnProvisioner(fleet, endpoint), endpoint) for endpoint in _containers(fleet)]
+
+
+def _bring_up_containers(fleet: Fleet, report: Report) -> None:
+    _require_root(fleet)
     endpoints = _containers(fleet)
     with _all_locked(fleet):
         _prepare(fleet, endpoints)
@@ -58,22 +76,12 @@ def up(fleet: Fleet, report: Report) -> None:
         raise ProvisionError("\n".join(failures))
 
 
-def down(fleet: Fleet, report: Report) -> None:
-    """Take the lab down with everything that it ever made on this machine, also after a crash; safe to call twice.
-
-    CleanupError lists what is still there.
-    """
-    _require_root()
+def _take_down_containers(fleet: Fleet, report: Report) -> None:
+    _require_root(fleet)
     with _all_locked(fleet):
         for place in _places(fleet):
             remove_lab(place)
             report(f"The lab '{place.name}' is down.")
-
-
-def status(fleet: Fleet) -> list[LabRow]:
-    """Return one row for each endpoint of the fleet that is a container."""
-    _require_root()
-    return [_row(NspawnProvisioner(fleet, endpoint), endpoint) for endpoint in _containers(fleet)]
 
 
 def _row(provisioner: NspawnProvisioner, endpoint: Endpoint) -> LabRow:
@@ -82,16 +90,16 @@ def _row(provisioner: NspawnProvisioner, endpoint: Endpoint) -> LabRow:
     return LabRow(endpoint.name, str(endpoint.address), "running" if started else here, started)
 
 
-def _require_root() -> None:
+def _require_root(fleet: Fleet) -> None:
+    if not _containers(fleet):
+        kinds = "no endpoint has the provisioner 'nspawn' or 'tree', so there is no lab to speak of"
+        raise FleetError(f"{fleet.source}: {kinds}")
     if os.geteuid() != 0:
         raise GuardError("The lab starts containers, which needs root; run the command with sudo.")
 
 
 def _containers(fleet: Fleet) -> tuple[Endpoint, ...]:
-    found = tuple(each for each in fleet.endpoints if each.provisioner and each.provisioner.kind == "nspawn")
-    if not found:
-        raise FleetError(f"{fleet.source}: no endpoint has the provisioner 'nspawn', so there is no lab to speak of")
-    return found
+    return tuple(each for each in fleet.endpoints if each.provisioner and each.provisioner.kind == "nspawn")
 
 
 def _places(fleet: Fleet) -> list[LabPlace]:

@@ -1,6 +1,8 @@
 """The part of a lab that are directories: deployed and given their Day-1 state without root, removed again."""
 
 import shlex
+import shutil
+from pathlib import Path
 
 from redrill.errors import FleetError
 from redrill.lab.report import LabRow, Report
@@ -35,6 +37,13 @@ def bring_up_tree(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
 def take_down_tree(fleet: Fleet, endpoint: Endpoint) -> None:
     """Remove an endpoint with its backups and its log sink; what is not there is no error."""
     TreeProvisioner(fleet, endpoint).remove()
+    settings = TreeProvisioner.Settings.model_validate(endpoint.provisioner.settings if endpoint.provisioner else {})
+    for backend, name in ((endpoint.repository, "directory"), (endpoint.log_sink, "path")):
+        path = Path(str(backend.settings.get(name, ""))) if backend else Path()
+        if path.is_relative_to(settings.directory) and path != settings.directory:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if settings.directory.is_dir() and not any(settings.directory.iterdir()):
+        settings.directory.rmdir()
 
 
 def tree_row(fleet: Fleet, endpoint: Endpoint) -> LabRow:

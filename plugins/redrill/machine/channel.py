@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import paramiko
 
@@ -108,4 +108,5 @@ def unblocked_at(deadline: Deadline, channel: paramiko.Channel) -> Iterator[None
 
 def _drop(channel: paramiko.Channel) -> None:
     if channel.transport is not None:
-        channel.transport.close()
+        with suppress(OSError, EOFError):
+            channel.transport.close()

@@ -44,6 +44,26 @@ class EagerSocket(socket.socket):
         return found
 
 
+class JumpSocket:
+    """A channel through a jump host in the place of a socket; closing it over a dead jump host is no error."""
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self.send = channel.send
+        self.recv = channel.recv
+        self.settimeout = channel.settimeout
+        self._channel = channel
+
+    def shutdown(self, how: int) -> None:
+        """End one direction or both."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.shutdown(how)
+
+    def close(self) -> None:
+        """Close the channel."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+
 class RefusedChannelError(MachineError):
     """The server opens no further session on a connection (MaxSessions)."""
 
@@ -55,8 +75,8 @@ class SshSession:
         """Connect and log in; HostKeyError before anything is sent to a host that shows another key."""
         self._name = name
         self._where = hops[-1].where
-        self._sockets: list[socket.socket | paramiko.Channel] = []
-        self._transports: list[paramiko.Transport] = []
+        self._sockets: list[EagerSocket | JumpSocket] = []
+        self._transports: list[paramiko.Transport] = []  # one for each socket
         self._close_lock = threading.Lock()
         self._is_closed = False
         if not _POOL.acquire(timeout=deadline.remaining):
@@ -116,20 +136,18 @@ class SshSession:
             if self._is_closed:
                 return
             self._is_closed = True
-        for one in reversed(self._sockets):
-            with suppress(OSError, EOFError):
-                one.shutdown(socket.SHUT_RDWR)  # wakes paramiko's reader at once instead of at its next poll
-        for transport in reversed(self._transports):
+        for own_socket, transport in reversed(list(zip(self._sockets, self._transports, strict=True))):
+            with suppress(OSError):
+                own_socket.shutdown(socket.SHUT_RDWR)  # wakes paramiko's reader at once instead of at its next poll
             transport.close()
-        for one in reversed(self._sockets):
-            one.close()
+            own_socket.close()
         _POOL.release()
 
     def _connect(self, hop: Hop, deadline: Deadline) -> None:
         algorithms = hop.pins.algorithms(self._name, hop.where)
         own_socket = self._open_socket(hop, deadline)
-        self._sockets.append(own_socket)
         transport = paramiko.Transport(own_socket, default_window_size=WINDOW, default_max_packet_size=_MAX_PACKET)
+        self._sockets.append(own_socket)
         self._transports.append(transport)
         transport.set_log_channel(_LOG)
         options = transport.get_security_options()
@@ -141,20 +159,21 @@ class SshSession:
         authenticate(transport, self._name, hop, deadline)
         transport.set_keepalive(_KEEPALIVE)
 
-    def _open_socket(self, hop: Hop, deadline: Deadline) -> socket.socket | paramiko.Channel:
+    def _open_socket(self, hop: Hop, deadline: Deadline) -> EagerSocket | JumpSocket:
         if not self._transports:
             return connect_tcp(self._name, hop.host, hop.port, deadline)
         try:
-            return self._transports[-1].open_channel(
+            channel = self._transports[-1].open_channel(
                 "direct-tcpip", (hop.host, hop.port), ("127.0.0.1", 0), timeout=deadline.remaining
             )
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise MachineError(
                 f"'{self._name}': the jump host could not connect to {hop.where}: {_words(error)}"
             ) from error
+        return JumpSocket(channel)
 
     def _negotiate(self, transport: paramiko.Transport, hop: Hop, deadline: Deadline) -> None:
-        transport.banner_timeout = transport.handshake_timeout = max(deadline.remaining, 0.01)
+        transport.banner_timeout = transport.handshake_timeout = deadline.remaining + 1  # beyond our own
         try:
             transport.start_client(timeout=deadline.remaining)
         except paramiko.ssh_exception.IncompatiblePeer as error:
@@ -164,7 +183,8 @@ class SshSession:
                 f"{hop.pins.source}: {', '.join(str(key) for key in hop.pins.accepted)}. Nothing was sent to it."
             ) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise MachineError(f"'{self._name}' ({hop.where}) did not speak SSH: {_words(error)}") from error
+            if not deadline.is_over:
+                raise MachineError(f"'{self._name}' ({hop.where}) did not speak SSH: {_words(error)}") from error
         if not transport.initial_kex_done:
             raise MachineError(
                 f"'{self._name}' ({hop.where}) is silent: no SSH handshake within {deadline.budget:.3g} s."

@@ -54,7 +54,7 @@ CONTENT_ATTRIBUTES = ("kind", "mode", "uid", "gid", "size", "sha256", "target", 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Entries by path. ``unreadable`` names what could not be read; ``has_xattrs`` says whether attributes were seen."""
+    """Entries by path; ``unreadable`` names what could not be read, ``has_xattrs`` whether attributes were seen."""
 
     entries: dict[str, Entry]
     unreadable: tuple[str, ...] = ()

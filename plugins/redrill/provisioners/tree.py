@@ -104,5 +104,3 @@ class TreeProvisioner:
     def remove(self) -> None:
         """Remove the endpoint altogether: for a lab that is taken down."""
         shutil.rmtree(self._home, ignore_errors=True)
-        if self._settings.directory.is_dir() and not any(self._settings.directory.iterdir()):
-            self._settings.directory.rmdir()
