@@ -24,6 +24,30 @@ def read_manifest(run_dir: Path, relative: Path) -> Manifest:
         raise RedrillError(f"The evidence '{run_dir / relative}' cannot be read: {error}.") from error
 
 
+def read_differing(run_dir: Path, one: Path, other: Path) -> tuple[Manifest, Manifest]:
+    """Return two manifests of a run without the entries in which they are equal; most of them are, so this is quick.
+
+    RedrillError as ``read_manifest``.
+    """
+    first, second = (_read_lines(run_dir / relative) for relative in (one, other))
+    common = set(first[1:]) & set(second[1:])
+    return _parse_without(first, common, one), _parse_without(second, common, other)
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise RedrillError(f"The evidence '{file}' cannot be read: {error}.") from error
+
+
+def _parse_without(lines: list[str], common: set[str], relative: Path) -> Manifest:
+    try:
+        return Manifest.parse([*lines[:1], *(line for line in lines[1:] if line not in common)])
+    except (ValueError, KeyError) as error:
+        raise RedrillError(f"The evidence '{relative}' is no manifest: {error}.") from error
+
+
 def record_file(run_dir: Path, endpoint: str) -> Path:
     """Return where the record of an endpoint is kept."""
     return run_dir / "records" / f"{endpoint}.json"

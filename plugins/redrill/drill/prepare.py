@@ -2,6 +2,7 @@
 
 import secrets
 import shlex
+import threading
 from pathlib import Path
 
 from redrill.drill.bench import Bench
@@ -15,12 +16,14 @@ from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint
 from redrill.model.manifest import Manifest, compare, unexplained
 from redrill.model.observation import Observation
-from redrill.model.record import LogMessage, SnapshotFacts
+from redrill.model.record import ImageFacts, LogMessage, SnapshotFacts
 from redrill.model.values import STATE_PATHS, is_inside
 from redrill.probes.observe import observe
+from redrill.provisioners.protocol import Provisioner
 
 _SUBMOUNTS = "awk '{print $2}' /proc/self/mounts"
 _LOGGER = 'PATH="$ROOT/usr/bin:$PATH"; logger -t redrill -- '
+_IMAGES = threading.Lock()
 _PSEUDO = ("/var/lib/nfs/rpc_pipefs",)
 
 
@@ -29,12 +32,20 @@ def preflight(bench: Bench, deadline: Deadline) -> None:
     machine = bench.connect(bench.locate(), deadline)
     machine.run("true", deadline).checked()
     if bench.provisioner:
-        image = bench.provisioner.describe_image()
-        manifest = write_manifest(bench.provisioner.read_image_manifest(), bench.folder / "image.jsonl")
-        bench.evidence.image_wanted = image.model_copy(update={"manifest": bench.relative(manifest)})
+        bench.evidence.image_wanted = image = _learn_image(bench, bench.provisioner)
         bench.detail = f"image {image.name} {image.version}"
     if bench.mode.is_destructive:
         _refuse_submounts(machine, bench.endpoint, deadline)
+
+
+def _learn_image(bench: Bench, provisioner: Provisioner) -> ImageFacts:
+    """Return the wanted image; endpoints that share it share the evidence file of what it holds."""
+    image = provisioner.describe_image()
+    file = bench.run_dir / "images" / f"{image.digest.removeprefix('sha256:')}.jsonl"
+    with _IMAGES:
+        if not file.exists():
+            write_manifest(provisioner.read_image_manifest(), file)
+    return image.model_copy(update={"manifest": bench.relative(file)})
 
 
 def _refuse_submounts(machine: Machine, endpoint: Endpoint, deadline: Deadline) -> None:

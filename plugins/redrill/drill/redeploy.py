@@ -48,6 +48,8 @@ def restore(bench: Bench, deadline: Deadline) -> None:
     bench.evidence.image_packages = read_packages(machine, deadline)
     if machine.has_init:
         stop_owners(machine, bench.endpoint, deadline)
+    elif isinstance(bench.provisioner, OfflineRestore):
+        bench.provisioner.clear(STATE_PATHS)
     if bench.snapshot is None or bench.repository is None:
         raise RestoreError(f"Endpoint '{bench.endpoint.name}' has no backup to restore.")
     with bench.repository.open(bench.snapshot) as stream:

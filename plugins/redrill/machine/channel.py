@@ -8,7 +8,7 @@ import paramiko
 
 from redrill.model.deadline import Deadline
 
-_EVERYTHING = 1 << 30
+_PIECE = 1 << 20
 
 
 class DeadlineOverError(Exception):
@@ -49,8 +49,8 @@ class ChannelReader:
     def read_ready(self) -> tuple[bytes, bytes]:
         """Return what has come already, without waiting."""
         channel = self._channel
-        out = channel.recv(_EVERYTHING) if channel.recv_ready() else b""
-        err = channel.recv_stderr(_EVERYTHING) if channel.recv_stderr_ready() else b""
+        out = channel.recv(_PIECE) if channel.recv_ready() else b""
+        err = channel.recv_stderr(_PIECE) if channel.recv_stderr_ready() else b""
         return out, err
 
 

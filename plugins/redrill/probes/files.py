@@ -130,7 +130,7 @@ def _parse(tokens: Iterator[bytes]) -> Manifest | None:
         digests = {line[66:]: line[:64].decode("ascii") for line in iter(tokens.__next__, b"")}
         flag, _, listing = next(tokens).partition(b"\n")
         words = decode(next(tokens)).splitlines()
-        is_whole = next(tokens) == b"END"
+        is_whole = [next(tokens), *tokens] == [b"END"]
     except StopIteration:
         return None
     if not is_whole:

@@ -27,8 +27,9 @@ def observe(machine: Machine, keep: Callable[[str, Manifest], Path], deadline: D
     Raises UnknownFactError when not even the identity can be read; any other fact that fails is ``unknown``.
     """
 
-    def take(name: str, paths: Sequence[str], skip: Sequence[str]) -> Path:
-        return keep(name, read_manifest(machine, paths, skip, deadline))
+    def take(name: str, paths: Sequence[str], skip: Sequence[str]) -> tuple[Path, dict[str, str]]:
+        manifest = read_manifest(machine, paths, skip, deadline)
+        return keep(name, manifest), _gaps(name, manifest)
 
     with ThreadPoolExecutor(3, thread_name_prefix=f"observe-{machine.name}") as pool:
         facts = pool.submit(read_facts, machine, deadline)
@@ -40,12 +41,26 @@ def observe(machine: Machine, keep: Callable[[str, Manifest], Path], deadline: D
     return Observation(taken_at=datetime.now(UTC), **values)
 
 
-def _settle(name: str, manifest: Future[Path], unknown: dict[str, str]) -> Path | None:
+def _settle(name: str, manifest: Future[tuple[Path, dict[str, str]]], unknown: dict[str, str]) -> Path | None:
     try:
-        return manifest.result()
+        path, gaps = manifest.result()
     except MachineError as error:
         unknown[name] = str(error)
         return None
+    unknown |= gaps
+    return path
+
+
+def _gaps(name: str, manifest: Manifest) -> dict[str, str]:
+    """Return what a manifest does not know, in the form of ``unknown``."""
+    gaps = {}
+    if manifest.unreadable:
+        gaps[f"files of the {name}"] = f"{len(manifest.unreadable)} unreadable: {', '.join(manifest.unreadable[:5])}"
+    if not manifest.has_xattrs:
+        gaps[f"extended attributes of the {name}"] = (
+            "'getfattr' is missing on the endpoint; install 'attr' in its image"
+        )
+    return gaps
 
 
 def read_facts(machine: Machine, deadline: Deadline) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -44,18 +45,48 @@ class Tree:
 
     def create(self, golden: Path, identity: Identity) -> Path:
         """Mount a fresh overlay over ``golden``, write the identity into it, and return the root."""
-        place = self.place
         if set(str(golden)) & set(",:\\"):
             raise ProvisionError(
                 f"The path '{golden}' has a character that overlayfs splits at; set REDRILL_CACHE anew."
             )
-        for name in ("upper", "work", "merged"):
-            (place.tree / name).mkdir(parents=True)
-        layers = f"lowerdir={golden},upperdir={place.tree}/upper,workdir={place.tree}/work"
+        for path in (self._upper, self._work, self.place.merged):
+            path.mkdir(parents=True)
+        self._mount(golden)
+        _write_identity(self.place.merged, identity)
+        return self.place.merged
+
+    def clear(self, golden: Path, paths: Sequence[str]) -> None:
+        """Empty directories of a tree that nothing runs in.
+
+        They are made opaque in the upper layer: removing what the lower one holds through the mount would leave a
+        whiteout for every file, and each file that is restored would have to replace one.
+        """
+        unmount(self.place.merged)
+        for path in paths:
+            directory = self._upper / path.strip("/")
+            attributes = (golden / path.strip("/")).stat()
+            remove_tree(directory)
+            directory.mkdir(parents=True)
+            os.chown(directory, attributes.st_uid, attributes.st_gid)
+            directory.chmod(attributes.st_mode & 0o7777)
+            os.setxattr(directory, "trusted.overlay.opaque", b"y")
+        # A volatile mount marks its work directory so that it cannot be used twice by mistake.
+        remove_tree(self._work)
+        self._work.mkdir()
+        self._mount(golden)
+
+    @property
+    def _upper(self) -> Path:
+        return self.place.tree / "upper"
+
+    @property
+    def _work(self) -> Path:
+        return self.place.tree / "work"
+
+    def _mount(self, golden: Path) -> None:
+        layers = f"lowerdir={golden},upperdir={self._upper},workdir={self._work}"
         # 'volatile' drops the endpoint's fsync, which is right for a tree that no crash of the host shall outlive.
-        call("mount", "-t", "overlay", "overlay", "-o", f"{layers},volatile", str(place.merged))
-        _write_identity(place.merged, identity)
-        return place.merged
+        call("mount", "-t", "overlay", "overlay", "-o", f"{layers},volatile", str(self.place.merged))
 
     def remove(self) -> None:
         """Unmount the tree and move it away at once; its files are removed in the background."""
@@ -77,7 +108,7 @@ def unmount(path: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it, but nothing that is mounted below it."""
-    subprocess.run(["rm", "-rf", "--one-file-system", str(path)], capture_output=True, check=False)
+    subprocess.run(["nice", "rm", "-rf", "--one-file-system", str(path)], capture_output=True, check=False)
 
 
 def read_host_keys(root: Path) -> tuple[str, ...]:

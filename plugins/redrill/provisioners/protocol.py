@@ -1,5 +1,6 @@
 """What a provisioner can do: destroy and rebuild one endpoint, and say how to reach it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -37,6 +38,9 @@ class OfflineRestore(Protocol):
 
     def redeploy_stopped(self, deadline: Deadline) -> Path:
         """Destroy and rebuild without booting; return the directory that is the fresh root."""
+
+    def clear(self, paths: Sequence[str]) -> None:
+        """Empty these directories of the fresh root: what is restored into them then is all that they hold."""
 
     def boot(self, deadline: Deadline) -> Location:
         """Boot what ``redeploy_stopped`` left; return where it answers."""

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from redrill.errors import FleetError, ProvisionError
@@ -76,6 +77,12 @@ class TreeProvisioner:
         if copy.returncode != 0:
             words = copy.stderr.decode("utf-8", "replace").strip()
             raise ProvisionError(f"Endpoint '{self._name}' could not be copied from its image: {words}")
+
+    def clear(self, paths: Sequence[str]) -> None:
+        """Empty directories of the fresh copy."""
+        for path in paths:
+            for child in (self._root / path.strip("/")).iterdir():
+                shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
 
     def boot(self, deadline: Deadline) -> Location:
         """Give the directory a new boot id and run its ``/etc/rc.start`` scripts, as a system would at its start."""

@@ -59,7 +59,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> str:
 
 def read_manifest(folder: Path, sha256: str) -> Manifest:
     """Return the manifest of a snapshot; BackupError when it is not the one that was written."""
-    data = (folder / MANIFEST).read_bytes()
+    try:
+        data = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise BackupError(f"The manifest '{folder / MANIFEST}' cannot be read: {error}") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise BackupError(f"The manifest '{folder / MANIFEST}' is not the one that was written with the backup.")
     return Manifest.parse(data.decode("ascii").splitlines())

@@ -87,7 +87,12 @@ class TarRepository:
     @contextmanager
     def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
         """Stream the archive uncompressed; its last chunk raises BackupError when the file is not the verified one."""
-        with self._open_archive(snapshot) as file:
+        path = self._folder / snapshot.id / ARCHIVE
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise BackupError(f"The archive '{path}' cannot be read: {error}") from error
+        with file:
             yield decompress(_checked(file, snapshot))
 
     def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
@@ -126,15 +131,6 @@ class TarRepository:
     def _prune(self) -> None:
         old = read_markers(self._folder)[: -self._settings.keep]
         remove(self._folder / marker.snapshot.id for marker in old)
-
-    @contextmanager
-    def _open_archive(self, snapshot: Snapshot) -> Iterator[IO[bytes]]:
-        path = self._folder / snapshot.id / ARCHIVE
-        try:
-            with path.open("rb") as file:
-                yield file
-        except OSError as error:
-            raise BackupError(f"The archive '{path}' cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,5 +195,8 @@ def _checked(file: IO[bytes], snapshot: Snapshot) -> Iterator[bytes]:
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
-        yield chunk
+    try:
+        while chunk := file.read(CHUNK):
+            yield chunk
+    except OSError as error:
+        raise BackupError(f"The archive '{file.name}' cannot be read: {error}") from error

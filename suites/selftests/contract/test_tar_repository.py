@@ -1,14 +1,10 @@
 """Backups with tar: exact there and back, private, whole or absent, and honest about every flipped bit."""
 
 import fcntl
-import io
 import json
 import os
 import random
 import stat
-import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,7 +20,6 @@ from redrill.model.values import STATE_PATHS
 from redrill.repositories.protocol import Snapshot
 from redrill.repositories.restore import fidelity, restore_tree
 from redrill.repositories.tar import TarRepository
-from redrill.repositories.tar_stream import read_archive
 from selftests.support.hard_tree import DEFAULT, as_nobody, build_hard_tree, nobodys_folder
 from selftests.support.sshd import running_sshd
 from selftests.support.tool_machine import machine_with, machine_without
@@ -91,7 +86,6 @@ def make_stale_target(root: Path) -> Path:
     (root / "home/user/read-only").symlink_to("../../var/elsewhere")
     os.setxattr(root / "home/user", "system.posix_acl_default", DEFAULT)
     os.setxattr(root / "etc", "system.posix_acl_default", DEFAULT)
-    os.setxattr(root / "etc", "user.stale", b"1")
     (root / "opt").mkdir()
     (root / "opt/kept").touch()
     return root
@@ -104,12 +98,17 @@ def test_a_hard_tree_comes_back_exactly_over_a_stale_one(hard, tmp_path):
     manifest = repository.verify(snapshot, soon())
     assert compare(expect(hard), manifest) == []
     restore(repository, snapshot, target)
-    differences = fidelity(manifest, walk(target, STATE_PATHS))
-    assert [str(difference) for difference in differences if difference.attribute != "xattrs"] == []
-    # tar merges the attributes of a directory that is there already into its own
-    assert [difference.path for difference in differences] in ([], ["/etc"])
+    assert list(map(str, fidelity(manifest, walk(target, STATE_PATHS)))) == []
     assert (target / "opt/kept").exists()
-    assert os.listdir(target / "home") == ["user"]
+
+
+def test_a_stale_attribute_of_a_directory_survives_a_restore_and_is_seen(stored, small, tmp_path):
+    repository, snapshot, _ = stored
+    target = make_small_tree(tmp_path / "target")
+    os.setxattr(target / "etc", "user.stale", b"1")
+    restore(repository, snapshot, target)
+    found = fidelity(expect(small), walk(target, STATE_PATHS))
+    assert [(difference.path, difference.attribute) for difference in found] == [("/etc", "xattrs")]
 
 
 def test_a_hard_tree_comes_back_exactly_without_root():
@@ -123,16 +122,14 @@ def test_a_hard_tree_comes_back_exactly_without_root():
             repository = make_repository(folder)
             snapshot = repository.create(LocalMachine("web-1", folder / "hard"), "run", soon())
             restore(repository, snapshot, folder / "target")
-            found = walk(folder / "target", STATE_PATHS)
+            found, source = walk(folder / "target", STATE_PATHS), expect(folder / "hard")
             for tree in ("hard", "target"):
                 (folder / tree / "home/user/read-only").chmod(0o700)
-            return repository.verify(snapshot, soon()), found, expect(folder / "hard")
+            return repository.verify(snapshot, soon()), found, source
 
         manifest, found, source = as_nobody(there_and_back)
     assert fidelity(manifest, found) == []
-    assert {difference.attribute for difference in compare(source, manifest)} == {
-        "mode"
-    }  # of 'read-only', just changed
+    assert compare(source, manifest) == []
 
 
 def test_a_hard_tree_comes_back_exactly_over_ssh(hard, tmp_path):
@@ -199,7 +196,7 @@ def stored(small, tmp_path) -> tuple[TarRepository, Snapshot, Path]:
 def test_a_flipped_bit_is_found_by_verify(stored, seed):
     repository, snapshot, folder = stored
     data = bytearray((folder / ARCHIVE).read_bytes())
-    position = random.Random(seed).randrange(len(data) * 8)
+    position = random.Random(seed).randrange(len(data) * 8)  # noqa: S311 - a seed makes it repeatable
     data[position // 8] ^= 1 << position % 8
     (folder / ARCHIVE).write_bytes(data)
     with pytest.raises(BackupError):
@@ -248,7 +245,7 @@ def test_a_changed_marker_is_found_by_verify(stored):
         repository.verify(snapshot, soon())
 
 
-def test_a_marker_of_another_endpoint_is_no_snapshot_of_this_one(stored, tmp_path):
+def test_a_marker_of_another_endpoint_is_no_snapshot_of_this_one(stored):
     repository, _, folder = stored
     folder.rename(folder.with_name("renamed"))
     with pytest.raises(BackupError, match="not what this folder is for"):
@@ -277,7 +274,7 @@ def test_everything_is_private_whatever_the_umask_is(small, tmp_path):
         make_repository(tmp_path).create(LocalMachine("web-1", small), "run", soon())
     finally:
         os.umask(old)
-    found = [path for path in (tmp_path / "repository", *(tmp_path / "repository").rglob("*"))]
+    found = [tmp_path / "repository", *(tmp_path / "repository").rglob("*")]
     modes = {stat.S_IMODE(path.stat().st_mode) for path in found if path.is_file()}
     assert (modes, {stat.S_IMODE(path.stat().st_mode) for path in found if path.is_dir()}) == ({0o600}, {0o700})
 
@@ -346,12 +343,12 @@ def test_a_state_path_that_is_a_link_is_refused(small, tmp_path):
         make_repository(tmp_path).create(LocalMachine("web-1", small), "run", soon())
 
 
-CHANGED = 'REAL "$@"; echo "tar: etc/fi\\\\154e: file changed as we read it" >&2; exit 1'
+CHANGED = 'REAL "$@"; echo "tar: etc/fi\\\\\\\\154e: file changed as we read it" >&2; exit 1'
 
 
 def test_a_file_that_changes_meanwhile_spoils_the_backup(small, tmp_path):
     machine = machine_with("tar", CHANGED, small, tmp_path / "tools")
-    with pytest.raises(BackupError, match="file changed as we read it.*'churn'"):
+    with pytest.raises(BackupError, match=r"file changed as we read it.*'churn'"):
         make_repository(tmp_path).create(machine, "run", soon())
 
 
@@ -379,118 +376,6 @@ def test_settings_are_checked(tmp_path):
         make_repository(tmp_path, keep=0)
 
 
-def test_the_words_of_tar_are_in_the_error_when_a_restore_fails(tmp_path, small):
-    with pytest.raises(RestoreError, match="On 'target' tar ended with status 2: (.|\n)*not look like a tar archive"):
+def test_the_words_of_tar_are_in_the_error_when_a_restore_fails(small):
+    with pytest.raises(RestoreError, match=r"On 'target' tar ended with status 2: (.|\n)*not look like a tar archive"):
         restore_tree(LocalMachine("target", small), iter([b"x" * 10240]), soon())
-
-
-def member(name: str, kind: bytes = tarfile.REGTYPE, **values: object) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    for key, value in values.items():
-        setattr(info, key, value)
-    return info
-
-
-def archive(*members: tarfile.TarInfo, tops: tuple[str, ...] = ("home", "etc", "var")) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as file:
-        for info in (*(member(top, tarfile.DIRTYPE, mode=0o755) for top in tops), *members):
-            file.addfile(info, io.BytesIO(bytes(info.size)))
-    return buffer.getvalue()
-
-
-def read(data: bytes) -> Manifest:
-    return read_archive(iter([data[start : start + 1000] for start in range(0, len(data), 1000)]), soon())
-
-
-def test_a_plain_archive_is_read_whatever_the_size_of_the_chunks_is():
-    found = read(archive(member("etc/a", size=1500), member("etc/b", tarfile.LNKTYPE, linkname="etc/a")))
-    assert found.entries["/etc/b"].link_group == "/etc/a"
-    assert found.entries["/etc/b"].sha256 == found.entries["/etc/a"].sha256
-
-
-HOSTILE: dict[str, Callable[[], bytes]] = {
-    "absolute": lambda: archive(member("/etc/x")),
-    "double slash": lambda: archive(member("etc//x")),
-    "up": lambda: archive(member("etc/../../x")),
-    "dot": lambda: archive(member("./etc/x")),
-    "outside": lambda: archive(member("usr", tarfile.DIRTYPE), member("usr/x")),
-    "a top that only begins alike": lambda: archive(member("etcetera")),
-    "pax path up": lambda: archive(member("etc/x", pax_headers={"path": "etc/../../x"})),
-    "pax path with NUL": lambda: archive(member("etc/x", pax_headers={"path": "etc/x\0y"})),
-    "long name up": lambda: archive(member("etc/" + "../" * 60 + "x")),
-    "twice": lambda: archive(member("etc/x"), member("etc/x")),
-    "file, then directory": lambda: archive(member("etc/x"), member("etc/x", tarfile.DIRTYPE)),
-    "below a link": lambda: archive(member("etc/x", tarfile.SYMTYPE, linkname="/"), member("etc/x/y")),
-    "below nothing": lambda: archive(member("etc/x/y")),
-    "hard link to outside": lambda: archive(member("etc/x", tarfile.LNKTYPE, linkname="/etc/shadow")),
-    "hard link up": lambda: archive(member("etc/x", tarfile.LNKTYPE, linkname="etc/../../shadow")),
-    "hard link to nothing": lambda: archive(member("etc/x", tarfile.LNKTYPE, linkname="etc/y")),
-    "hard link to a directory": lambda: archive(member("etc/x", tarfile.LNKTYPE, linkname="var")),
-    "unknown type": lambda: archive(member("etc/x", b"Z")),
-    "contiguous": lambda: archive(member("etc/x", tarfile.CONTTYPE)),
-    "unknown keyword": lambda: archive(member("etc/x", pax_headers={"LIBARCHIVE.xattr.a": "x"})),
-    "ACL as text": lambda: archive(member("etc/x", pax_headers={"SCHILY.acl.access": "user::rwx"})),
-    "negative owner": lambda: archive(member("etc/x", pax_headers={"uid": "-1"})),
-    "time that is none": lambda: archive(member("etc/x", pax_headers={"mtime": "NaN"})),
-    "link without a target": lambda: archive(member("etc/x", tarfile.SYMTYPE)),
-    "a state path missing": lambda: archive(tops=("home", "etc")),
-    "a state path that is a file": lambda: archive(member("home"), member("home/x"), tops=("etc", "var")),
-    "empty": lambda: b"",
-    "zeros": lambda: bytes(10240),
-    "noise": lambda: random.Random(1).randbytes(10240),
-    "something after the end": lambda: archive() + b"x" * 512,
-    "two archives": lambda: archive() + archive(),
-    "cut at a member": lambda: archive(member("etc/x"))[: 3 * 512],
-    "cut in the end marker": lambda: archive()[: 4 * 512],
-    "size beyond the end": lambda: archive(member("etc/x", size=5))[: 3 * 512 + 512],
-    "sparse size that lies": lambda: sparse_archive(b"1\n0\n4\n", 2),
-    "sparse map out of order": lambda: sparse_archive(b"2\n8\n1\n0\n1\n", 9),
-    "sparse map that does not end": lambda: sparse_archive(b"9" * 512, 9),
-    "sparse map with a word": lambda: sparse_archive(b"1\nx\n4\n", 9),
-}
-
-
-def sparse_archive(entries: bytes, real_size: int) -> bytes:
-    headers = {"major": "1", "minor": "0", "name": "etc/x", "realsize": str(real_size)}
-    info = member("etc/sparse", pax_headers={f"GNU.sparse.{key}": value for key, value in headers.items()})
-    info.size = 516
-    data = archive(info)
-    start = len(data) - data[::-1].index(b"ratsu") - 257 - 5 + 512  # right after the last header
-    return data[:start] + entries.ljust(512, b"\0") + data[start + 512 :]
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_an_archive_that_cannot_be_restored_safely_is_refused(name):
-    with pytest.raises(BackupError):
-        read(HOSTILE[name]())
-
-
-def test_a_sound_sparse_archive_is_read():
-    assert read(sparse_archive(b"1\n3\n4\n", 9)).entries["/etc/x"].size == 9
-
-
-@contextmanager
-def flipped(data: bytes, position: int) -> Iterator[bytes]:
-    changed = bytearray(data)
-    changed[position // 8] ^= 1 << position % 8
-    yield bytes(changed)
-
-
-@pytest.mark.parametrize("seed", range(25))
-def test_a_flipped_bit_of_the_uncompressed_archive_is_refused_or_seen(hard, tmp_path, seed):
-    repository = make_repository(tmp_path)
-    snapshot = repository.create(LocalMachine("web-1", hard), "run", soon())
-    with repository.open(snapshot) as chunks:
-        data = b"".join(chunks)
-    # A bit of an access time or of padding says nothing about what is restored; every other must matter.
-    with flipped(data, random.Random(seed).randrange(len(data) * 8)) as changed:
-        try:
-            found = read(changed)
-        except BackupError:
-            return
-    if found == expect(hard):
-        differing = next(index for index in range(len(data)) if data[index] != changed[index])
-        context = data[max(0, differing - 40) : differing + 1]
-        assert data[differing] == 0 or b"time=" in context or b"GNU.dumpdir" in data[differing - 4000 : differing]

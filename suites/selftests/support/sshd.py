@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,8 @@ class Sshd:
         found, checked = [self.pid], 0
         while checked < len(found):
             children = Path(f"/proc/{found[checked]}/task/{found[checked]}/children")
-            found += [int(pid) for pid in children.read_text().split()] if children.exists() else []
+            with suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
+                found += [int(pid) for pid in children.read_text().split()]
             checked += 1
         return found
 
@@ -72,12 +73,12 @@ class Sshd:
     def signal_all(self, number: signal.Signals) -> None:
         """Send a signal to the listener and to those that hold connections."""
         for pid in [*self.connection_pids, self.pid]:
-            os.kill(pid, number)
+            _signal(pid, number)
 
     def drop_connections(self) -> None:
         """Kill the processes that hold connections; the listener goes on."""
         for pid in self.connection_pids:
-            os.kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
 
 
 def make_key(path: Path, *options: str) -> str:
@@ -111,10 +112,7 @@ def running_sshd(directory: Path, *options: str) -> Iterator[Sshd]:
 def stop(sshd: Sshd) -> None:
     """Kill a server with all that it started."""
     for pid in sshd.pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+        _signal(pid, signal.SIGKILL)
 
 
 def _config(directory: Path, port: int) -> list[str]:
@@ -149,8 +147,13 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def _name_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
