@@ -12,7 +12,7 @@ VOLATILE="./proc ./sys ./dev ./run ./tmp"
 MANIFEST='
 manifest() {
     out=$1; shift
-    find "$@" -printf "%p\t%y %m %U %G %s %T@ %n\t%l\0" >"$out.facts"
+    find "$@" "(" -type d -printf "%p\t%y %m %U %G %T@\0" -o -printf "%p\t%y %m %U %G %s %T@ %n\t%l\0" ")" >"$out.facts"
     : >"$out.0" >"$out.1"
     find "$@" -type f -print0 | OUT=$out xargs -0 -r -P 2 -n 200 --process-slot-var=SLOT \
         sh -c '\''exec sha256sum -z -- "$@" >>"$OUT.$SLOT"'\'' sh

@@ -1,5 +1,6 @@
 """The workbench of one endpoint's drill: its backends, its live handle, and the evidence so far."""
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,11 +106,13 @@ class Bench:
         """Return where the endpoint is now; MachineError when it is nowhere."""
         return locate(self.fleet, self.endpoint)
 
-    def connect(self, location: Location, deadline: Deadline, old_boot_id: str | None = None) -> Machine:
+    def connect(
+        self, location: Location, deadline: Deadline, old_boot_id: str | None = None, grace: float = math.inf
+    ) -> Machine:
         """Drop the old handle and wait for the endpoint at ``location`` to answer with another boot id than the old."""
         self.disconnect()
         self.location = location
-        self._machine = reach(self.endpoint, location, deadline, old_boot_id)
+        self._machine = reach(self.endpoint, location, deadline, old_boot_id, grace)
         return self._machine
 
     def disconnect(self) -> None:

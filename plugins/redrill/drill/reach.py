@@ -1,5 +1,7 @@
 """Finding an endpoint and opening a live handle of it."""
 
+import math
+
 from redrill.backends import load_backend
 from redrill.errors import FleetError, MachineError
 from redrill.machine.local_machine import LocalMachine
@@ -32,11 +34,17 @@ def locate(fleet: Fleet, endpoint: Endpoint) -> Location:
     return Location(address=endpoint.address, port=endpoint.ssh.port, host_keys=endpoint.ssh.host_keys)
 
 
-def reach(endpoint: Endpoint, location: Location, deadline: Deadline, old_boot_id: str | None = None) -> Machine:
+def reach(
+    endpoint: Endpoint,
+    location: Location,
+    deadline: Deadline,
+    old_boot_id: str | None = None,
+    grace: float = math.inf,
+) -> Machine:
     """Return a live handle of the endpoint at ``location``, believing only another boot id than the old one.
 
-    Raises MachineError when it does not answer in time.
+    Raises MachineError when it does not answer in time, or when the old boot answers after ``grace`` seconds.
     """
     if location.root is not None:
         return LocalMachine(endpoint.name, location.root)
-    return wait_for_ssh(lambda: SshMachine(endpoint.name, endpoint.ssh, location), deadline, old_boot_id)
+    return wait_for_ssh(lambda: SshMachine(endpoint.name, endpoint.ssh, location), deadline, old_boot_id, grace)

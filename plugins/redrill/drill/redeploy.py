@@ -18,6 +18,9 @@ from redrill.probes.observe import read_packages
 from redrill.provisioners.protocol import OfflineRestore
 from redrill.repositories.restore import fidelity, restore_tree
 
+OLD_BOOT_SECONDS = 10.0
+"""A provisioner that returned has destroyed the old system: what answers from it so long after was never destroyed."""
+
 
 def redeploy(bench: Bench, deadline: Deadline) -> None:
     """Destroy the endpoint and rebuild it from the image: booted, or stopped where it is restored offline."""
@@ -61,7 +64,7 @@ def _target(bench: Bench, deadline: Deadline) -> Machine:
         return LocalMachine(bench.endpoint.name, bench.fresh_root)
     if bench.location is None:
         raise RestoreError(f"Endpoint '{bench.endpoint.name}' is nowhere after its redeploy.")
-    return bench.connect(bench.location, deadline, _old_boot_id(bench))
+    return bench.connect(bench.location, deadline, _old_boot_id(bench), OLD_BOOT_SECONDS)
 
 
 def _old_boot_id(bench: Bench) -> str | None:
@@ -95,7 +98,7 @@ def _boot_stopped(bench: Bench, deadline: Deadline) -> None:
     if not isinstance(bench.provisioner, OfflineRestore):
         raise ProvisionError(f"The provisioner of '{bench.endpoint.name}' cannot boot a stopped root.")
     location = bench.provisioner.boot(deadline)
-    bench.connect(location, deadline, _old_boot_id(bench))
+    bench.connect(location, deadline, _old_boot_id(bench), OLD_BOOT_SECONDS)
 
 
 def _reboot(bench: Bench, deadline: Deadline) -> None:

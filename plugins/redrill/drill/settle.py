@@ -13,6 +13,7 @@ from redrill.model.deadline import Deadline, pause
 from redrill.model.record import ApplicationResult, CheckResult
 
 _INTERVAL = 0.05
+_LEAST_PATIENCE = 20.0
 _STEADY = ("running", "degraded")
 
 
@@ -43,10 +44,14 @@ def _wait_for_system(bench: Bench, deadline: Deadline) -> str:
 
 
 def _watch(bench: Bench, name: str, deadline: Deadline) -> ApplicationResult:
-    """Ask one application until it was healthy without a break for its hold time, or its objective has passed."""
+    """Ask one application until it was healthy without a break for its hold time, or hope is given up.
+
+    That is after twice its objective: one that comes back too late is told apart from one that never does.
+    """
     application = bench.endpoint.applications[name]
     hold = application.hold.total_seconds()
-    patience = deadline.within(bench.endpoint.objectives_of(name).rto.total_seconds() + hold)
+    objective = bench.endpoint.objectives_of(name).rto.total_seconds()
+    patience = deadline.within(max(2 * objective, _LEAST_PATIENCE) + hold)
     wiped_at = bench.evidence.wiped_at or datetime.now(UTC)
     healthy_since: tuple[float, datetime] | None = None
     while True:

@@ -1,5 +1,6 @@
 """A live endpoint over SSH: one connection, one persistent shell, streams on channels of their own."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,14 +143,22 @@ class SshMachine:
             lock.release()
 
 
-def wait_for_ssh(make: Callable[[], SshMachine], deadline: Deadline, old_boot_id: str | None) -> SshMachine:
+class OldBootError(MachineError):
+    """What answers is the boot that should be gone."""
+
+
+def wait_for_ssh(
+    make: Callable[[], SshMachine], deadline: Deadline, old_boot_id: str | None, grace: float = math.inf
+) -> SshMachine:
     """Return a connected machine as soon as one answers with another boot id than ``old_boot_id``.
 
+    When the old boot itself answers later than ``grace`` seconds from now, that is final (OldBootError).
     Another host key than the pinned one is final (HostKeyError), unless there is an old boot: that one may still
     answer with its own key, so it is final only at the deadline. Raises MachineError with the last reason.
     """
     budgets = iter((1.0, 2.0, 4.0, 8.0))
     reasons: list[MachineError] = []
+    patience = Deadline.after(grace)
 
     def is_up(is_last_try: bool) -> SshMachine | None:
         if is_last_try and reasons:
@@ -164,6 +173,8 @@ def wait_for_ssh(make: Callable[[], SshMachine], deadline: Deadline, old_boot_id
             machine.close()
             if is_last_try or (isinstance(error, HostKeyError) and old_boot_id is None):
                 raise
+            if isinstance(error, OldBootError) and patience.is_over:
+                raise
             if not (reasons and deadline.is_over):  # a try that was cut short knows less than the one before it
                 reasons.append(error)
         return None
@@ -174,7 +185,7 @@ def wait_for_ssh(make: Callable[[], SshMachine], deadline: Deadline, old_boot_id
 def _connected(machine: SshMachine, deadline: Deadline, old_boot_id: str | None) -> SshMachine:
     machine.connect(deadline)
     if machine.run(_BOOT_ID, deadline).checked().text == old_boot_id:
-        raise MachineError(f"'{machine.name}' still answers from the boot {old_boot_id} that should be gone.")
+        raise OldBootError(f"'{machine.name}' still answers from the boot {old_boot_id} that should be gone.")
     return machine
 
 

@@ -24,7 +24,7 @@ def mark_report(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.Te
         "endpoint": identity.endpoint,
         "parameters": {name: value for name, value in identity.parameters.items() if name != "endpoint"},
         "outcome": outcome.value if (outcome := _outcome(call, report)) else None,
-        "message": _message(call),
+        "message": _message(call, report),
     }
     report.user_properties.append((PROPERTY, facts))
 
@@ -38,26 +38,28 @@ def _outcome(call: pytest.CallInfo[Any], report: pytest.TestReport) -> Judgement
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, BlockedError):
         return JudgementOutcome.BLOCKED
-    is_verdict = report.when == "call" and isinstance(error, AssertionError | pytest.fail.Exception)
+    # A test that passes although it was expected to fail, strictly, has failed without an exception.
+    is_verdict = report.when == "call" and isinstance(error, AssertionError | pytest.fail.Exception | None)
     return JudgementOutcome.FAILED if is_verdict else JudgementOutcome.BROKEN
 
 
-def _message(call: pytest.CallInfo[Any]) -> str:
+def _message(call: pytest.CallInfo[Any], report: pytest.TestReport) -> str:
     if call.excinfo is None:
-        return ""
+        return report.longreprtext if report.failed else ""
     lines = str(call.excinfo.value).splitlines() or [call.excinfo.typename]
     return "\n".join(lines[:6])
 
 
 def read_judgement(report: pytest.TestReport) -> Judgement | None:
-    """Return the judgement that a report carries; a crashed worker's test is broken."""
+    """Return the judgement that a report carries, None when it decides nothing."""
     if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # set by pytest-rerunfailures
         return None
     facts = dict(report.user_properties).get(PROPERTY)
-    if isinstance(facts, dict):
-        return Judgement.model_validate(facts) if facts["outcome"] else None
-    if report.failed:
-        return Judgement(
-            test=report.nodeid, endpoint=None, outcome=JudgementOutcome.BROKEN, message=str(report.longrepr)
-        )
+    return Judgement.model_validate(facts) if isinstance(facts, dict) and facts["outcome"] else None
+
+
+def find_crash(report: pytest.TestReport) -> str | None:
+    """Return what a report says that no test made, such as that of pytest-xdist for a worker that died."""
+    if report.failed and PROPERTY not in dict(report.user_properties):
+        return report.longreprtext
     return None

@@ -1,5 +1,6 @@
 """What a run leaves behind: Allure results while it goes on, and the verdict at its end."""
 
+import shutil
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 import pytest
 
 from redrill.model.verdict import Judgement, JudgementOutcome, Verdict
+from redrill.plugin.names import APPLICATION, ENDPOINT
 from redrill.plugin.run import Run, is_worker
-from redrill.plugin.selection import APPLICATION, ENDPOINT
-from redrill.reporting.allure_files import complete_results, write_categories, write_environment
+from redrill.reporting.allure_files import BLOCKED, LOST, complete_results, write_categories, write_environment
 from redrill.reporting.allure_results import name_result
 from redrill.reporting.identity import Identity, identify, read_plan, write_plan
 from redrill.reporting.run_folder import point_latest, seal
@@ -45,38 +46,59 @@ def plan_tests(run: Run, items: Iterable[pytest.Item]) -> None:
     write_plan(run.run_dir / _PLAN, (identify_item(item) for item in items))
 
 
+def planned_tests(run: Run) -> tuple[Identity, ...]:
+    """Return the tests that are going to be judged; none when nothing was collected."""
+    plan = run.run_dir / _PLAN
+    return read_plan(plan) if plan.exists() else ()
+
+
 def name_allure_result(item: pytest.Item) -> None:
     """Give the Allure result of the test that just ended its stable identity."""
     name_result(item.config.pluginmanager.get_plugin("allure_listener"), identify_item(item))
 
 
 def write(config: pytest.Config, run: Run, verdict: Verdict) -> None:
-    """Write verdict.json, summary.md and what Allure shows on its front page; let 'latest' point here."""
+    """Write what Allure shows on its front page, summary.md and last verdict.json; let 'latest' point here."""
     results = Path(config.option.allure_report_dir)
     if results.is_dir():
         write_environment(results, _environment(run, verdict))
         write_categories(results)
-    write_verdict(run.run_dir, verdict)
     write_summary(run.run_dir, verdict)
     seal(run.run_dir)
     point_latest(run.run_dir)
+    write_verdict(run.run_dir, verdict)
 
 
-def note_lost_tests(config: pytest.Config, run: Run) -> None:
-    """Count every planned test that left no result as broken: nothing is known of it."""
-    results, plan = Path(config.option.allure_report_dir), run.run_dir / _PLAN
-    if not (results.is_dir() and plan.exists()):
-        return
-    for lost in complete_results(results, read_plan(plan)):
-        run.judgements.append(
-            Judgement(
-                test=lost.test,
-                endpoint=lost.endpoint,
-                parameters={name: value for name, value in lost.parameters.items() if name != "endpoint"},
-                outcome=JudgementOutcome.BROKEN,
-                message="The test ended without a result; its process died.",
+def discard(run: Run) -> None:
+    """Remove the folder of a run that never began, because pytest was asked for something that it cannot do."""
+    if not run.is_drilled:
+        shutil.rmtree(run.run_dir)
+
+
+def note_missing_results(config: pytest.Config, run: Run) -> None:
+    """Count every planned test without a result: as blocked when the session ended early, else as broken."""
+    planned = planned_tests(run)
+    outcome = JudgementOutcome.BLOCKED if run.stopped else JudgementOutcome.BROKEN
+    message = f"{BLOCKED}: {run.stopped}." if run.stopped else LOST
+    if Path(config.option.allure_report_dir).is_dir():
+        complete_results(Path(config.option.allure_report_dir), planned, message)
+    judged = {_key(one.test, one.endpoint, one.parameters) for one in run.judgements}
+    for identity in planned:
+        parameters = {name: value for name, value in identity.parameters.items() if name != "endpoint"}
+        if _key(identity.test, identity.endpoint, parameters) not in judged:
+            run.judgements.append(
+                Judgement(
+                    test=identity.test,
+                    endpoint=identity.endpoint,
+                    parameters=parameters,
+                    outcome=outcome,
+                    message=message,
+                )
             )
-        )
+
+
+def _key(test: str, endpoint: str | None, parameters: dict[str, str]) -> tuple[str, str | None, frozenset[Any]]:
+    return test, endpoint, frozenset(parameters.items())
 
 
 def _environment(run: Run, verdict: Verdict) -> dict[str, str]:
@@ -93,8 +115,13 @@ def _environment(run: Run, verdict: Verdict) -> dict[str, str]:
     return facts | {f"image {name}": number for name, number in sorted(images.items())}
 
 
-def print_verdict(terminal: pytest.TerminalReporter, run: Run, verdict: Verdict) -> None:
-    """Print the verdict table, the reasons, and where to look."""
+def print_verdict(terminal: pytest.TerminalReporter, run: Run) -> None:
+    """Print the verdict table, the reasons, and where to look; or why there is no verdict."""
+    if run.verdict is None and not run.trouble:
+        return
     terminal.section("redrill")
-    for line in render_terminal(verdict, run.run_dir, terminal._tw.fullwidth):  # noqa: SLF001 - no public way to it
+    if run.verdict is None:
+        terminal.write_line(f"INCOMPLETE (exit 6): {run.trouble}", red=True, bold=True)
+        return
+    for line in render_terminal(run.verdict, run.run_dir, terminal._tw.fullwidth):  # noqa: SLF001 - no public way to it
         terminal.write_line(line.text, **line.markup)

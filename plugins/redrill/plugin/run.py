@@ -1,7 +1,6 @@
 """The state of one pytest session with redrill: what it is about, and what was judged so far."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from redrill.drill.evidence import read_record, recorded_endpoints
+from redrill.drill.journal import read_journal
 from redrill.drill.plan import choose_targets
-from redrill.errors import FleetError
+from redrill.errors import Exit, FleetError
 from redrill.loader import load_fleet, select_endpoints
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import DrillRecord
@@ -23,7 +23,9 @@ from redrill.reporting.run_folder import new_run_folder
 class Run:
     """One session. ``run_dir`` takes the output; records and manifests are read below ``evidence_dir``.
 
-    Both are the same unless stored records are judged again.
+    Both are the same unless stored records are judged again. A dry run (``--collect-only`` and its like) has no folder
+    and touches nothing. ``drilled`` are the endpoints that the collected tests are about; ``uncollected`` names what
+    could not be collected, ``stopped`` says why not all tests ran, ``trouble`` why there is no verdict.
     """
 
     fleet: Fleet
@@ -31,11 +33,15 @@ class Run:
     mode: Mode
     run_dir: Path
     evidence_dir: Path
+    is_dry: bool = False
     is_drilled: bool = False
+    drilled: tuple[str, ...] = ()
+    uncollected: list[str] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
     failures: list[RunFailure] = field(default_factory=list)
+    stopped: str = ""
+    trouble: str = ""
     verdict: Verdict | None = None
-    drilled: tuple[str, ...] = ()
 
     @property
     def is_replay(self) -> bool:
@@ -51,17 +57,28 @@ class Run:
         """Return an endpoint's record; FleetError when there is none."""
         return read_record(self.evidence_dir, endpoint)
 
-    def conclude(self, endpoints: Sequence[str]) -> Verdict:
-        """Reach the verdict over everything judged."""
-        records = {name: self.record(name) for name in endpoints if name in recorded_endpoints(self.evidence_dir)}
-        self.verdict = reach_verdict(
-            self.fleet, self.run_dir.name, self.mode, endpoints, records, self.judgements, self.failures
+    def fail(self, message: str, code: Exit = Exit.INCOMPLETE) -> None:
+        """Note what broke the run as a whole."""
+        self.failures.append(RunFailure(exit_code=code, message=message))
+
+    def conclude(self) -> Verdict:
+        """Return the verdict over everything judged; FleetError for a record that cannot be understood."""
+        known = recorded_endpoints(self.evidence_dir)
+        records = {name: self.record(name) for name in self.drilled if name in known}
+        return reach_verdict(
+            self.fleet, self.run_dir.name, self.mode, self.drilled, records, self.judgements, self.failures
         )
-        return self.verdict
 
 
 RUN = pytest.StashKey[Run]()
 """Where the session's run hangs in ``config.stash``."""
+
+
+_CHOICES = ("endpoint", "role", "tag")
+_DRY = (
+    *("collectonly", "setupplan", "setuponly", "showfixtures", "show_fixtures_per_test"),
+    *("markers", "cacheshow", "help", "version"),
+)
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -69,25 +86,17 @@ def is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def open_run(config: pytest.Config) -> Run | None:
-    """Return the run that the options ask for, None when they ask for none.
-
-    Raises FleetError and GuardError before anything is touched.
-    """
+def open_run(config: pytest.Config) -> Run:
+    """Return the run that the options ask for; FleetError and GuardError before anything is touched."""
     records: Path | None = config.getoption("redrill_record")
-    file: Path | None = config.getoption("redrill_fleet")
     if records is not None:
         return _open_replay(config, records)
-    if file is None:
-        return None
-    fleet, mode = load_fleet(file), Mode(config.getoption("redrill_mode"))
+    fleet, mode = load_fleet(config.getoption("redrill_fleet")), Mode(config.getoption("redrill_mode"))
     selected = _select(config, fleet)
-    is_explicit = bool(
-        config.getoption("redrill_endpoint") or config.getoption("redrill_role") or config.getoption("redrill_tag")
-    )
+    is_explicit = any(config.getoption(f"redrill_{sort}") for sort in _CHOICES)
     endpoints = choose_targets(selected, mode, is_explicit=is_explicit)
     run_dir = _run_dir(config)
-    return Run(fleet, endpoints, mode, run_dir, run_dir)
+    return Run(fleet, endpoints, mode, run_dir, run_dir, is_dry=_is_dry(config))
 
 
 def _open_replay(config: pytest.Config, records: Path) -> Run:
@@ -97,21 +106,33 @@ def _open_replay(config: pytest.Config, records: Path) -> Run:
         raise FleetError(f"--redrill-record '{records}': there are no records; name the folder of a run.")
     try:
         fleet = Fleet.model_validate(json.loads((evidence_dir / "fleet.json").read_text(encoding="utf-8")))
+        begun = _endpoints_begun(evidence_dir)
     except (OSError, ValueError) as error:
-        raise FleetError(f"--redrill-record '{records}': its 'fleet.json' cannot be read: {error}.") from error
-    endpoints = tuple(endpoint for endpoint in _select(config, fleet) if endpoint.name in names)
+        raise FleetError(f"--redrill-record '{records}': {error}; name the folder of a whole run.") from error
+    endpoints = tuple(endpoint for endpoint in _select(config, fleet) if endpoint.name in {*names, *begun})
     mode = read_record(evidence_dir, names[0]).mode
-    return Run(fleet, endpoints, mode, _run_dir(config), evidence_dir, is_drilled=True, drilled=names)
+    return Run(fleet, endpoints, mode, _run_dir(config), evidence_dir, is_dry=_is_dry(config))
+
+
+def _endpoints_begun(evidence_dir: Path) -> list[str]:
+    """Return the endpoints that the run set out to drill: one whose drill never ended left no record."""
+    events = read_journal(evidence_dir / "journal.jsonl")
+    return [name for event in events if event["event"] == "run started" for name in event["endpoints"]]
 
 
 def _select(config: pytest.Config, fleet: Fleet) -> tuple[Endpoint, ...]:
-    options = (config.getoption(f"redrill_{sort}") for sort in ("endpoint", "role", "tag"))
-    return select_endpoints(fleet, *options)
+    return select_endpoints(fleet, *(config.getoption(f"redrill_{sort}") for sort in _CHOICES))
+
+
+def _is_dry(config: pytest.Config) -> bool:
+    """Whether pytest is asked what there is, and not to run it."""
+    return any(getattr(config.option, name, False) for name in _DRY)
 
 
 def _run_dir(config: pytest.Config) -> Path:
-    """Return the folder of this run: made by the main process, handed to the workers."""
+    """Return the folder of this run: made by the main process, handed to the workers; not made for a dry run."""
     if is_worker(config):
         return Path(config.workerinput["redrill_run_dir"])  # type: ignore[attr-defined]  # set by pytest-xdist
     base: Path = config.getoption("redrill_reports")
-    return new_run_folder((config.invocation_params.dir / base).resolve() / "runs", datetime.now(UTC))
+    runs = (config.invocation_params.dir / base).resolve() / "runs"
+    return runs / "none" if _is_dry(config) else new_run_folder(runs, datetime.now(UTC))

@@ -3,9 +3,8 @@
 import pytest
 
 from redrill.model.fleet import Endpoint
-from redrill.plugin.run import RUN, Run
-
-ENDPOINT, APPLICATION = "endpoint_name", "application_name"
+from redrill.plugin.names import APPLICATION, ENDPOINT
+from redrill.plugin.run import Run
 
 _DECLARED = {
     "image": lambda endpoint: endpoint.image is not None,
@@ -15,10 +14,9 @@ _DECLARED = {
 }
 
 
-def parametrize(metafunc: pytest.Metafunc) -> None:
+def parametrize(metafunc: pytest.Metafunc, run: Run) -> None:
     """Give a test that asks for an endpoint (and an application) one instance for each of them."""
-    run = metafunc.config.stash.get(RUN, None)
-    if run is None or ENDPOINT not in metafunc.fixturenames:
+    if ENDPOINT not in metafunc.fixturenames:
         return
     if APPLICATION in metafunc.fixturenames:
         pairs = [(endpoint.name, name) for endpoint in run.endpoints for name in endpoint.applications]
@@ -31,19 +29,6 @@ def endpoint_of(item: pytest.Item) -> str | None:
     """Return the name of the endpoint that a test is about, None for any other test."""
     callspec = getattr(item, "callspec", None)
     return None if callspec is None else callspec.params.get(ENDPOINT)
-
-
-def endpoint_in(node_id: str, run: Run) -> str | None:
-    """Return the endpoint of a test by its id alone: all that the main process of pytest-xdist knows."""
-    _, _, bracket = node_id.rpartition("[")
-    parameters = bracket.removesuffix("]")
-    fits = [name for name in run.names if parameters == name or parameters.startswith(f"{name}-")]
-    return max(fits, key=len, default=None)
-
-
-def needs_endpoint(item: pytest.Item) -> bool:
-    """Whether a test asks for an endpoint, whether or not there is a fleet."""
-    return ENDPOINT in getattr(item, "fixturenames", ())
 
 
 def refuse_inapplicable(item: pytest.Item, run: Run) -> None:

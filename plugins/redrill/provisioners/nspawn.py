@@ -89,6 +89,7 @@ class NspawnProvisioner:
         ensure_bridge(self.place.lab.bridge, self._subnet)
         self._container.start(self._endpoint.name)
         self._container.wait_for_ssh(self._address, SSH_PORT, deadline)
+        self._tree.sweep()
         return self._location()
 
     @property

@@ -23,6 +23,10 @@ LLDP=no
 """
 
 
+OLD_TREES_KEPT = 6
+"""Each is as large as what was restored; the lab removes them all when it is taken down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a fresh endpoint has in /etc: its host name, its address with prefix length, and root's public key."""
@@ -89,7 +93,7 @@ class Tree:
         call("mount", "-t", "overlay", "overlay", "-o", f"{layers},volatile", str(self.place.merged))
 
     def remove(self) -> None:
-        """Unmount the tree and move it away at once; its files are removed in the background."""
+        """Unmount the tree and move it away at once; ``sweep`` removes its files."""
         unmount(self.place.merged)
         if not self.place.tree.exists():
             return
@@ -97,7 +101,16 @@ class Tree:
         trash.mkdir(parents=True, exist_ok=True)
         old = trash / f"{self.place.name}-{uuid.uuid4().hex[:8]}"
         self.place.tree.rename(old)
-        Thread(target=remove_tree, args=(old,), name=f"remove-{old.name}").start()
+
+    def sweep(self) -> None:
+        """Remove in the background the files of older trees of this endpoint, once there are many of them.
+
+        Never while a tree is being filled: ext4 does not reuse an inode for half a minute after its removal, and
+        looks at every such inode again for each file that is made meanwhile (measured: six times slower).
+        """
+        old = sorted(self.place.lab.trash.glob(f"{self.place.name}-*"))
+        if len(old) > OLD_TREES_KEPT:
+            Thread(target=_remove_trees, args=(old,), name=f"sweep-{self.place.name}").start()
 
 
 def unmount(path: Path) -> None:
@@ -109,6 +122,11 @@ def unmount(path: Path) -> None:
 def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it, but nothing that is mounted below it."""
     subprocess.run(["nice", "rm", "-rf", "--one-file-system", str(path)], capture_output=True, check=False)
+
+
+def _remove_trees(paths: Sequence[Path]) -> None:
+    for path in paths:
+        remove_tree(path)
 
 
 def read_host_keys(root: Path) -> tuple[str, ...]:

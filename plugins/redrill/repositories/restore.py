@@ -11,18 +11,26 @@ from redrill.model.values import STATE_PATHS
 from redrill.repositories.streams import compress
 from redrill.repositories.tar_command import EXTRACT
 
+# Two things happen before the archive is unpacked.
 # New files inherit the default ACL of the directory that the fresh image has there. Extracting bare directories with
 # --acls takes these ACLs away, with nothing but tar; the archive brings its own.
+# What tar removes because the archive lacks it includes the files of a volume that is mounted there. --one-file-system
+# prevents that, but an overlay of several file systems then keeps files that must go: so only where there is a volume.
 _PROGRAM = r"""
 export LC_ALL=C
 cd "${ROOT-}/" || exit
+set --
 for path in @MEMBERS@; do
-  if [ -h "$path" ]; then continue; fi
-  find "$path" -xdev -type d -print0
-done |
+  if [ -d "$path" ] && [ ! -h "$path" ]; then set -- "$@" "$path"; fi
+done
+guard=
+for path in "$@"; do
+  if [ "$(find "$path" -xdev -type d -printf '%D\n' | sort -u | wc -l)" -gt 1 ]; then guard=--one-file-system; fi
+done
+for path in "$@"; do find "$path" -xdev -type d -print0; done |
   tar --format=posix --no-recursion --null --verbatim-files-from -T - -cf - |
   tar --acls --numeric-owner -xpf - || exit
-exec @EXTRACT@ @UNPACK@ -xpf -
+exec @EXTRACT@ $guard @UNPACK@ -xpf -
 """
 
 

@@ -19,7 +19,7 @@ CREATE = (
     "tar --format=posix --xattrs --xattrs-include='*' --numeric-owner --sparse --incremental --one-file-system "
     "--quoting-style=escape"
 )
-EXTRACT = "tar --xattrs --xattrs-include='*' --numeric-owner --incremental --one-file-system"
+EXTRACT = "tar --xattrs --xattrs-include='*' --numeric-owner --incremental"
 
 _PROGRAM = r"""
 export LC_ALL=C

@@ -9,43 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from redrill.errors import BackupError, FleetError, RestoreError
+from redrill.errors import BackupError, FleetError
 from redrill.machine.local_machine import LocalMachine
-from redrill.machine.ssh_machine import SshMachine
-from redrill.machine.walker import walk
 from redrill.model.deadline import Deadline
-from redrill.model.fleet import Backend, Endpoint, Fleet
-from redrill.model.manifest import EntryKind, Manifest, compare
+from redrill.model.manifest import compare
 from redrill.model.values import STATE_PATHS
 from redrill.repositories.protocol import Snapshot
-from redrill.repositories.restore import fidelity, restore_tree
 from redrill.repositories.tar import TarRepository
-from selftests.support.hard_tree import DEFAULT, as_nobody, build_hard_tree, nobodys_folder
-from selftests.support.sshd import running_sshd
+from selftests.support.hard_tree import (
+    build_hard_tree,
+    mount_tmpfs,
+    with_own_mounts,
+)
+from selftests.support.tar_backups import ARCHIVE, expect, folder_of, make_repository, make_small_tree, soon
 from selftests.support.tool_machine import machine_with, machine_without
-
-ARCHIVE = "archive.tar.zst"
-
-
-def soon() -> Deadline:
-    return Deadline.after(60)
-
-
-def make_repository(folder: Path, churn: tuple[str, ...] = (), **settings: object) -> TarRepository:
-    backend = Backend.model_validate({"kind": "tar", "directory": "repository", **settings})
-    endpoint = Endpoint(name="web-1", repository=backend, churn=churn)
-    return TarRepository(Fleet(name="test", source=folder / "fleet.yml", endpoints=(endpoint,)), endpoint)
-
-
-def folder_of(folder: Path, snapshot: Snapshot) -> Path:
-    return folder / "repository/web-1" / snapshot.id
-
-
-def make_small_tree(root: Path) -> Path:
-    for path in STATE_PATHS:
-        (root / path[1:]).mkdir(parents=True)
-        (root / path[1:] / "file").write_bytes(os.urandom(20_000))
-    return root
 
 
 @pytest.fixture
@@ -57,114 +34,6 @@ def small(tmp_path: Path) -> Path:
 def hard(tmp_path: Path) -> Path:
     build_hard_tree(tmp_path / "hard")
     return tmp_path / "hard"
-
-
-def expect(root: Path) -> Manifest:
-    """Return what a backup of a tree should hold: everything but sockets."""
-    found = walk(root, STATE_PATHS)
-    return Manifest({path: entry for path, entry in found.entries.items() if entry.kind is not EntryKind.SOCKET})
-
-
-def restore(repository: TarRepository, snapshot: Snapshot, root: Path) -> None:
-    with repository.open(snapshot) as stream:
-        restore_tree(LocalMachine("target", root), stream, soon())
-
-
-def make_stale_target(root: Path) -> Path:
-    """Make a tree whose files are in the way of the hard tree in every manner."""
-    for folder in (
-        "home/user/links/dangling/full",
-        "home/user/plain/of",
-        "home/gone/deep",
-        "etc/passwd",
-        "var/elsewhere",
-    ):
-        (root / folder).mkdir(parents=True)
-        (root / folder / "file").write_text("stale")
-    (root / "var/lib").symlink_to("elsewhere")
-    (root / "home/user/acl").write_text("a file where a directory comes")
-    (root / "home/user/read-only").symlink_to("../../var/elsewhere")
-    os.setxattr(root / "home/user", "system.posix_acl_default", DEFAULT)
-    os.setxattr(root / "etc", "system.posix_acl_default", DEFAULT)
-    (root / "opt").mkdir()
-    (root / "opt/kept").touch()
-    return root
-
-
-def test_a_hard_tree_comes_back_exactly_over_a_stale_one(hard, tmp_path):
-    repository = make_repository(tmp_path)
-    target = make_stale_target(tmp_path / "target")
-    snapshot = repository.create(LocalMachine("web-1", hard), "run", soon())
-    manifest = repository.verify(snapshot, soon())
-    assert compare(expect(hard), manifest) == []
-    restore(repository, snapshot, target)
-    assert list(map(str, fidelity(manifest, walk(target, STATE_PATHS)))) == []
-    assert (target / "opt/kept").exists()
-
-
-def test_a_stale_attribute_of_a_directory_survives_a_restore_and_is_seen(stored, small, tmp_path):
-    repository, snapshot, _ = stored
-    target = make_small_tree(tmp_path / "target")
-    os.setxattr(target / "etc", "user.stale", b"1")
-    restore(repository, snapshot, target)
-    found = fidelity(expect(small), walk(target, STATE_PATHS))
-    assert [(difference.path, difference.attribute) for difference in found] == [("/etc", "xattrs")]
-
-
-def test_a_hard_tree_comes_back_exactly_without_root():
-    with nobodys_folder() as folder:
-
-        def there_and_back() -> tuple[Manifest, Manifest, Manifest]:
-            build_hard_tree(folder / "hard")
-            (folder / "target").mkdir()
-            for path in STATE_PATHS:
-                (folder / "target" / path[1:]).mkdir()
-            repository = make_repository(folder)
-            snapshot = repository.create(LocalMachine("web-1", folder / "hard"), "run", soon())
-            restore(repository, snapshot, folder / "target")
-            found, source = walk(folder / "target", STATE_PATHS), expect(folder / "hard")
-            for tree in ("hard", "target"):
-                (folder / tree / "home/user/read-only").chmod(0o700)
-            return repository.verify(snapshot, soon()), found, source
-
-        manifest, found, source = as_nobody(there_and_back)
-    assert fidelity(manifest, found) == []
-    assert compare(source, manifest) == []
-
-
-def test_a_hard_tree_comes_back_exactly_over_ssh(hard, tmp_path):
-    # Only an endpoint of its own has /home, /etc and /var to be restored; here $ROOT makes a folder of them.
-    repository = make_repository(tmp_path)
-    (tmp_path / "target").mkdir()
-    for path in STATE_PATHS:
-        (tmp_path / "target" / path[1:]).mkdir()
-    with running_sshd(tmp_path / "sshd") as sshd:
-        machine = SshMachine("web-1", sshd.ssh(), sshd.location)
-        try:
-            snapshot = repository.create(_Rooted(machine, hard), "run", soon())
-            with repository.open(snapshot) as stream:
-                restore_tree(_Rooted(machine, tmp_path / "target"), stream, soon())
-        finally:
-            machine.close()
-    assert fidelity(expect(hard), walk(tmp_path / "target", STATE_PATHS)) == []
-
-
-class _Rooted:
-    """A live machine on which a folder stands for the root."""
-
-    def __init__(self, machine: SshMachine, root: Path) -> None:
-        self.name, self.root, self.has_init = machine.name, "", True
-        self._machine, self._prefix = machine, f"ROOT='{root}'; "
-        self.batch, self.close = machine.batch, machine.close
-
-    def run(self, command, deadline):
-        return self._machine.run(command, deadline)
-
-    def receive(self, command, deadline):
-        return self._machine.receive(self._prefix + command, deadline)
-
-    def send(self, command, source, deadline):
-        return self._machine.send(self._prefix + command, source, deadline)
 
 
 def test_the_snapshot_says_what_it_holds(hard, tmp_path):
@@ -258,16 +127,6 @@ def test_verify_gives_up_at_its_deadline(stored):
         repository.verify(snapshot, Deadline.after(0))
 
 
-def test_an_archive_that_was_replaced_after_verify_is_not_restored_silently(stored, small, tmp_path):
-    repository, snapshot, folder = stored
-    repository.verify(snapshot, soon())
-    (small / "etc/file").write_bytes(b"evil")
-    other = make_repository(tmp_path / "other").create(LocalMachine("web-1", small), "run", soon())
-    (folder / ARCHIVE).write_bytes((folder_of(tmp_path / "other", other) / ARCHIVE).read_bytes())
-    with pytest.raises(RestoreError, match="changed after the backup"):
-        restore(repository, snapshot, make_small_tree(tmp_path / "target"))
-
-
 def test_everything_is_private_whatever_the_umask_is(small, tmp_path):
     old = os.umask(0)
     try:
@@ -358,6 +217,23 @@ def test_a_file_that_may_change_is_a_warning(small, tmp_path):
     assert snapshot.warnings == ("etc/fi\\154e: file changed as we read it",)
 
 
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+
+
+@needs_root
+def test_a_volume_below_a_state_path_is_refused_for_its_files_would_be_lost(small, tmp_path):
+    (small / "var/volume").mkdir()
+
+    def back_up(*churn: str) -> tuple[str, ...]:
+        mount_tmpfs(small / "var/volume")
+        return make_repository(tmp_path, churn=churn).create(LocalMachine("web-1", small), "run", soon()).warnings
+
+    with pytest.raises(BackupError, match="var/volume: directory is on a different filesystem; not dumped"):
+        with_own_mounts(back_up)
+    warnings = with_own_mounts(lambda: back_up("/var/volume"))
+    assert warnings == ("var/volume: directory is on a different filesystem; not dumped",)
+
+
 def test_words_that_nobody_knows_spoil_the_backup(small, tmp_path):
     machine = machine_with(
         "tar", 'REAL "$@"; echo "tar: etc/file: Warning: Cannot read" >&2', small, tmp_path / "tools"
@@ -374,8 +250,3 @@ def test_a_run_id_with_a_slash_is_refused(small, tmp_path):
 def test_settings_are_checked(tmp_path):
     with pytest.raises(FleetError, match=r"endpoints\.web-1\.repository: (.|\n)*keep"):
         make_repository(tmp_path, keep=0)
-
-
-def test_the_words_of_tar_are_in_the_error_when_a_restore_fails(small):
-    with pytest.raises(RestoreError, match=r"On 'target' tar ended with status 2: (.|\n)*not look like a tar archive"):
-        restore_tree(LocalMachine("target", small), iter([b"x" * 10240]), soon())

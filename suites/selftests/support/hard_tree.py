@@ -1,15 +1,17 @@
 """A tree of files that is hard to see and to restore exactly; built with what the user may do."""
 
+import ctypes
 import os
 import pickle
 import socket
 import stat
 import struct
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
@@ -131,14 +133,38 @@ def nobodys_folder() -> Iterator[Path]:
 
 def as_nobody(function: Callable[[], T]) -> T:
     """Return what ``function`` returns in a process without privileges; what it raises is raised here."""
-    if os.geteuid() != 0:
-        return function()
+    return function() if os.geteuid() != 0 else _in_child(_drop_privileges, function)
+
+
+def with_own_mounts(function: Callable[[], T]) -> T:
+    """Return what ``function`` returns in a process whose mounts nobody else sees and that end with it; needs root."""
+    return _in_child(_leave_mounts, function)
+
+
+def mount_tmpfs(path: Path) -> None:
+    """Mount an empty file system."""
+    subprocess.run(["mount", "-t", "tmpfs", "volume", str(path)], check=True)
+
+
+def _drop_privileges() -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+def _leave_mounts() -> None:
+    new_mounts = 0x00020000  # CLONE_NEWNS of sched.h
+    if ctypes.CDLL(None, use_errno=True).unshare(new_mounts) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+def _in_child(prepare: Callable[[], None], function: Callable[[], T]) -> T:
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        answer: tuple[bool, object]
         try:
+            prepare()
             answer = (True, function())
         except BaseException as error:  # noqa: BLE001 - it is raised again in the parent
             answer = (False, error)
@@ -151,4 +177,4 @@ def as_nobody(function: Callable[[], T]) -> T:
     os.waitpid(child, 0)
     if not is_good:
         raise value
-    return value
+    return cast(T, value)

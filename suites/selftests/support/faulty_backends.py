@@ -1,0 +1,189 @@
+"""Backends that do their work wrong on purpose: each would make a fleet look safe that is not."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redrill.model.deadline import Deadline
+from redrill.model.manifest import Manifest
+from redrill.model.record import ImageFacts, Location
+from redrill.provisioners.nspawn import NspawnProvisioner
+from redrill.provisioners.nspawn_tree import remove_tree, unmount
+from redrill.provisioners.tree import TreeProvisioner
+from redrill.repositories.protocol import Snapshot
+from redrill.repositories.tar import TarRepository
+
+
+class KeepsOptProvisioner(NspawnProvisioner):
+    """Rebuilds everything but carries /opt over, as if it were a disk of its own."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        with tempfile.TemporaryDirectory() as kept:
+            subprocess.run(["cp", "-a", self.place.merged / "opt/.", kept], check=True)
+            root = super().redeploy_stopped(deadline)
+            subprocess.run(["cp", "-a", f"{kept}/.", root / "opt"], check=True)
+        return root
+
+
+class OnlyRebootsProvisioner(NspawnProvisioner):
+    """Says that it has rebuilt the endpoint but only stops and starts it."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        self._container.kill(deadline)
+        return self.place.merged
+
+
+class SweepsOnlyProvisioner(NspawnProvisioner):
+    """Puts every file of the image in place again, but in the old file system."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        self._container.kill(deadline)
+        unmount(self.place.merged)
+        for child in self._tree._upper.iterdir():
+            remove_tree(child)
+        remove_tree(self._tree._work)
+        self._tree._work.mkdir()
+        self._tree._mount(self.build_image().root)
+        return self.place.merged
+
+
+class DestroysNothingProvisioner(NspawnProvisioner):
+    """Reports success although the old system runs on, untouched."""
+
+    def redeploy_stopped(self, _deadline: Deadline) -> Path:
+        decoy = self.place.lab.directory / "decoy"
+        shutil.rmtree(decoy, ignore_errors=True)
+        for path in ("home", "etc", "var"):
+            (decoy / path).mkdir(parents=True)
+        return decoy
+
+    def clear(self, _paths: object) -> None:
+        pass
+
+    def boot(self, _deadline: Deadline) -> Location:
+        return self._location()
+
+
+class OtherImageProvisioner(NspawnProvisioner):
+    """Deploys whatever the registry calls 'latest' by now: another image than the one that was planned."""
+
+    _is_deployed = False
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        root = super().redeploy_stopped(deadline)
+        self._is_deployed = True
+        return root
+
+    def describe_image(self) -> ImageFacts:
+        image = super().describe_image()
+        return image.model_copy(update={"digest": "sha256:" + "0" * 64}) if self._is_deployed else image
+
+
+class RebuiltImageProvisioner(NspawnProvisioner):
+    """Deploys an image that was built anew under the same name, version and digest, with another file in /usr."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        root = super().redeploy_stopped(deadline)
+        (root / "usr/lib/systemd/system/nginx.service").write_text("[Service]\nExecStart=/usr/sbin/nginx\n")
+        return root
+
+
+class SameBootProvisioner(TreeProvisioner):
+    """Replaces the files of a running system; nothing is booted."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        self._old = (self._root / "run/boot-id").read_text()
+        return super().redeploy_stopped(deadline)
+
+    def boot(self, deadline: Deadline) -> Location:
+        location = super().boot(deadline)
+        (self._root / "run/boot-id").write_text(self._old)
+        return location
+
+
+class SpoilingRepository(TarRepository):
+    """Verifies well and restores something else."""
+
+    _is_verifying = False
+
+    def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
+        self._is_verifying = True
+        try:
+            return super().verify(snapshot, deadline)
+        finally:
+            self._is_verifying = False
+
+    @contextmanager
+    def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
+        with super().open(snapshot) as chunks:
+            yield chunks if self._is_verifying else iter([self.spoil(b"".join(chunks))])
+
+    def spoil(self, archive: bytes) -> bytes:
+        """Return what is restored instead of the archive."""
+        raise NotImplementedError
+
+
+class LosesFileRepository(SpoilingRepository):
+    """Loses one file of the archive."""
+
+    def spoil(self, archive: bytes) -> bytes:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(archive)
+            file.flush()
+            subprocess.run(["tar", "--delete", "-f", file.name, "home/alice/photo.raw"], check=True)
+            return Path(file.name).read_bytes()
+
+
+class LosesAttributeRepository(SpoilingRepository):
+    """Restores every file but not its extended attributes."""
+
+    def spoil(self, archive: bytes) -> bytes:
+        assert b"SCHILY.xattr.user.origin=" in archive
+        return archive.replace(b"SCHILY.xattr.user.origin=", b"SCHILY.nothi.user.origin=")
+
+
+class LosesModeRepository(SpoilingRepository):
+    """Restores secrets readable by everybody."""
+
+    def spoil(self, archive: bytes) -> bytes:
+        name = b"etc/shop/pgpass\0"
+        at = archive.index(name)
+        header = bytearray(archive[at : at + 512])
+        assert header[100:108] == b"0000600\0"
+        header[100:108] = b"0000644\0"
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+        return archive[:at] + bytes(header) + archive[at + 512 :]
+
+
+PROVISIONERS = {
+    "keeps-opt": KeepsOptProvisioner,
+    "only-reboots": OnlyRebootsProvisioner,
+    "sweeps-only": SweepsOnlyProvisioner,
+    "destroys-nothing": DestroysNothingProvisioner,
+    "other-image": OtherImageProvisioner,
+    "rebuilt-image": RebuiltImageProvisioner,
+    "same-boot": SameBootProvisioner,
+}
+REPOSITORIES = {
+    "loses-file": LosesFileRepository,
+    "loses-attribute": LosesAttributeRepository,
+    "loses-mode": LosesModeRepository,
+}
+
+
+def install(folder: Path) -> None:
+    """Make the backends known to every Python that has ``folder`` on its path, as an installed package would."""
+    info = folder / "faulty_backends-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-backends\nVersion: 1\n")
+    lines = ["[redrill.provisioners]", *map(_entry, PROVISIONERS.items())]
+    lines += ["[redrill.repositories]", *map(_entry, REPOSITORIES.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+def _entry(item: tuple[str, type]) -> str:
+    return f"{item[0]} = {__name__}:{item[1].__name__}"
