@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
-    """One run: its exit status, what it printed, its folder, its verdict and its records (empty when there are none)."""
+    """One run: its exit status, what it printed, its folder, verdict, records and outcomes (empty if none)."""
 
     status: int
     output: str
@@ -31,11 +31,14 @@ class Drilled:
 
 def run_redrill(fleet: Path, reports: Path, *arguments: str, timeout: float = 300.0) -> Drilled:
     """Run the suites over a fleet file with further arguments of pytest; reports go below ``reports``."""
-    command = [
-        *(sys.executable, "-m", "pytest", "--pyargs", "redrill_suites", "-p", "no:cacheprovider"),
-        *(f"--redrill-fleet={fleet}", f"--redrill-reports={reports}", *arguments),
-    ]
+    suites = ("--pyargs", "redrill_suites", "-p", "no:cacheprovider")
+    return run_pytest(reports, *suites, f"--redrill-fleet={fleet}", *arguments, timeout=timeout)
+
+
+def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0) -> Drilled:
+    """Run pytest in ``reports`` with these arguments and nothing else but where reports go; return its newest run."""
     reports.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pytest", f"--redrill-reports={reports}", *arguments]
     done = subprocess.run(
         command, cwd=reports, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
     )

@@ -54,7 +54,7 @@ class DestroysNothingProvisioner(NspawnProvisioner):
     """Reports success although the old system runs on, untouched."""
 
     def redeploy_stopped(self, _deadline: Deadline) -> Path:
-        decoy = self.place.lab.directory / "decoy"
+        decoy = self.place.directory / "decoy"
         shutil.rmtree(decoy, ignore_errors=True)
         for path in ("home", "etc", "var"):
             (decoy / path).mkdir(parents=True)
@@ -87,7 +87,8 @@ class RebuiltImageProvisioner(NspawnProvisioner):
 
     def redeploy_stopped(self, deadline: Deadline) -> Path:
         root = super().redeploy_stopped(deadline)
-        (root / "usr/lib/systemd/system/nginx.service").write_text("[Service]\nExecStart=/usr/sbin/nginx\n")
+        with (root / "usr/lib/systemd/system/ssh.service").open("a") as unit:
+            unit.write("# built again\n")
         return root
 
 
