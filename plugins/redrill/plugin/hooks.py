@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if any(argument.startswith("redrill_suites") for argument in config.args):
             raise pytest.UsageError(_NO_FLEET)
         return
+    if config.option.setuponly and not config.option.setupplan:
+        raise pytest.UsageError("'--setup-only' would drill and judge nothing; say '--setup-plan' to drill nothing.")
     from redrill.plugin import session  # noqa: PLC0415 - it imports half of redrill, which other sessions do not need
 
     try:

@@ -11,6 +11,7 @@ import pytest
 from redrill.model.verdict import Judgement, JudgementOutcome, Verdict
 from redrill.plugin.names import APPLICATION, ENDPOINT
 from redrill.plugin.run import Run, is_worker
+from redrill.plugin.selection import parameters_of
 from redrill.reporting.allure_files import BLOCKED, LOST, complete_results, write_categories, write_environment
 from redrill.reporting.allure_results import name_result
 from redrill.reporting.identity import Identity, identify, read_plan, write_plan
@@ -35,10 +36,8 @@ def configure(config: pytest.Config, run: Run) -> None:
 
 def identify_item(item: pytest.Item) -> Identity:
     """Return who a test is, with its parameters by their short names."""
-    callspec = getattr(item, "callspec", None)
-    params = callspec.params if callspec else {}
-    named = {_PARAMETERS.get(name, name): value for name, value in params.items()}
-    return identify(item.path, item.nodeid, named, callspec.id if callspec else "")
+    named = {_PARAMETERS.get(name, name): value for name, value in parameters_of(item).items()}
+    return identify(item.path, item.nodeid, named, item.callspec.id if hasattr(item, "callspec") else "")
 
 
 def plan_tests(run: Run, items: Iterable[pytest.Item]) -> None:

@@ -76,7 +76,7 @@ RUN = pytest.StashKey[Run]()
 
 _CHOICES = ("endpoint", "role", "tag")
 _DRY = (
-    *("collectonly", "setupplan", "setuponly", "showfixtures", "show_fixtures_per_test"),
+    *("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test"),
     *("markers", "cacheshow", "help", "version"),
 )
 

@@ -25,10 +25,17 @@ def parametrize(metafunc: pytest.Metafunc, run: Run) -> None:
         metafunc.parametrize(ENDPOINT, run.names, ids=run.names)
 
 
+def parameters_of(item: pytest.Item) -> dict[str, object]:
+    """Return what a test is parametrised by; the one instance that stands for no endpoint or application has none."""
+    callspec = getattr(item, "callspec", None)
+    params: dict[str, object] = dict(callspec.params) if callspec else {}
+    return {name: value for name, value in params.items() if name not in (ENDPOINT, APPLICATION) or type(value) is str}
+
+
 def endpoint_of(item: pytest.Item) -> str | None:
     """Return the name of the endpoint that a test is about, None for any other test."""
-    callspec = getattr(item, "callspec", None)
-    return None if callspec is None else callspec.params.get(ENDPOINT)
+    name = parameters_of(item).get(ENDPOINT)
+    return name if isinstance(name, str) else None
 
 
 def refuse_inapplicable(item: pytest.Item, run: Run) -> None:

@@ -139,11 +139,11 @@ class _Listener:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note why the session ends early: a signal stops it, all else leaves it incomplete."""
-        if excinfo.errisinstance((pytest.Session.Interrupted, pytest.exit.Exception)):
-            self._run.stopped = f"the session ended early: {excinfo.value}"
-        else:
+        if excinfo.type is KeyboardInterrupt:  # pytest and pytest-xdist derive theirs from it
             self._run.stopped = "the session was stopped by a signal"
             self._run.fail("The session was stopped by a signal.", Exit.STOPPED)
+        else:
+            self._run.stopped = f"the session ended early: {excinfo.value}"
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that pytest itself, or a plugin of it, broke."""
