@@ -6,8 +6,13 @@ from redrill.model.fleet import Endpoint
 from redrill.model.record import DrillRecord
 from redrill.plugin.run import Run
 from redrill.reporting.allure_results import attach_file, attach_phases
+from redrill_fixtures import plugin
 from redrill_fixtures.drift import fact_of
 from redrill_suites.messages import tell
+
+# A conftest.py of the user's may have fixtures of these names, for other purposes or to look away: those of the module
+# itself come first, so that this proof rests on the record of the run and nothing else.
+redrill_run, endpoint, record = plugin.redrill_run, plugin.endpoint, plugin.record
 
 NOT_REDEPLOYED = (
     "the redeploy did not happen, or the provisioner keeps a disk; mend the provisioner before believing anything else."

@@ -1,6 +1,5 @@
 """The workbench of one endpoint's drill: its backends, its live handle, and the evidence so far."""
 
-import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from redrill.drill.reach import locate, make_provisioner, reach
 from redrill.drill.witness import Witness
 from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
+from redrill.machine.ssh_machine import OldBoot
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Backend, Endpoint, Fleet
 from redrill.model.manifest import Manifest
@@ -63,6 +63,7 @@ class Bench:
         self.snapshot: Snapshot | None = None
         self.snapshot_manifest: Manifest | None = None
         self.location: Location | None = None
+        self.old_boot: OldBoot | None = None
         self.witnesses: dict[str, Witness] = {}
         self.canaries: dict[str, tuple[int, ...]] = {}
         self.is_quiesced = False
@@ -106,13 +107,11 @@ class Bench:
         """Return where the endpoint is now; MachineError when it is nowhere."""
         return locate(self.fleet, self.endpoint)
 
-    def connect(
-        self, location: Location, deadline: Deadline, old_boot_id: str | None = None, grace: float = math.inf
-    ) -> Machine:
-        """Drop the old handle and wait for the endpoint at ``location`` to answer with another boot id than the old."""
+    def connect(self, location: Location, deadline: Deadline, old: OldBoot | None = None) -> Machine:
+        """Drop the old handle and wait for the endpoint at ``location`` to answer, from another boot than the old."""
         self.disconnect()
         self.location = location
-        self._machine = reach(self.endpoint, location, deadline, old_boot_id, grace)
+        self._machine = reach(self.endpoint, location, deadline, old)
         return self._machine
 
     def disconnect(self) -> None:

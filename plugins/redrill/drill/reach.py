@@ -1,12 +1,10 @@
 """Finding an endpoint and opening a live handle of it."""
 
-import math
-
 from redrill.backends import load_backend
 from redrill.errors import FleetError, MachineError
 from redrill.machine.local_machine import LocalMachine
 from redrill.machine.protocol import Machine
-from redrill.machine.ssh_machine import SshMachine, wait_for_ssh
+from redrill.machine.ssh_machine import OldBoot, SshMachine, wait_for_ssh
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import Location
@@ -34,17 +32,11 @@ def locate(fleet: Fleet, endpoint: Endpoint) -> Location:
     return Location(address=endpoint.address, port=endpoint.ssh.port, host_keys=endpoint.ssh.host_keys)
 
 
-def reach(
-    endpoint: Endpoint,
-    location: Location,
-    deadline: Deadline,
-    old_boot_id: str | None = None,
-    grace: float = math.inf,
-) -> Machine:
-    """Return a live handle of the endpoint at ``location``, believing only another boot id than the old one.
+def reach(endpoint: Endpoint, location: Location, deadline: Deadline, old: OldBoot | None = None) -> Machine:
+    """Return a live handle of the endpoint at ``location``, believing only another boot than the old one.
 
-    Raises MachineError when it does not answer in time, or when the old boot answers after ``grace`` seconds.
+    Raises MachineError when it does not answer in time, or when the old boot goes on answering.
     """
     if location.root is not None:
         return LocalMachine(endpoint.name, location.root)
-    return wait_for_ssh(lambda: SshMachine(endpoint.name, endpoint.ssh, location), deadline, old_boot_id, grace)
+    return wait_for_ssh(lambda: SshMachine(endpoint.name, endpoint.ssh, location), deadline, old)

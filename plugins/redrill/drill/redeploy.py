@@ -9,6 +9,7 @@ from redrill.drill.owners import stop_owners
 from redrill.errors import GuardError, ProvisionError, RestoreError
 from redrill.machine.local_machine import LocalMachine
 from redrill.machine.protocol import Machine
+from redrill.machine.ssh_machine import OldBoot
 from redrill.model.churn import restore_churn
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import unexplained
@@ -21,6 +22,15 @@ from redrill.repositories.restore import fidelity, restore_tree
 OLD_BOOT_SECONDS = 10.0
 """A provisioner that returned has destroyed the old system: what answers from it so long after was never destroyed."""
 
+REBOOT_SECONDS = 180.0
+"""How long the interim system may go on answering: twice what systemd gives processes to end."""
+
+# Later and by a unit of its own: the connection must not wait for an answer that the reboot may swallow.
+_REBOOT = "systemd-run --quiet --on-active=0.05 --timer-property=AccuracySec=1ms systemctl reboot --force"
+_JOURNALS = (
+    "cat /etc/machine-id; find /var/log/journal -mindepth 1 -maxdepth 1 -type d -printf '%f\\n' 2>/dev/null; true"
+)
+
 
 def redeploy(bench: Bench, deadline: Deadline) -> None:
     """Destroy the endpoint and rebuild it from the image: booted, or stopped where it is restored offline."""
@@ -28,6 +38,8 @@ def redeploy(bench: Bench, deadline: Deadline) -> None:
     if provisioner is None or not bench.endpoint.expendable or bench.snapshot_manifest is None:
         raise GuardError(f"Endpoint '{bench.endpoint.name}' must not be wiped: it is not armed.")
     bench.disconnect()
+    if bench.evidence.before and bench.location:
+        bench.old_boot = OldBoot(bench.evidence.before.boot_id, bench.location.host_keys, OLD_BOOT_SECONDS)
     bench.evidence.wiped_at = datetime.now(UTC)
     if _is_offline(bench):
         bench.fresh_root = provisioner.redeploy_stopped(deadline)  # type: ignore[attr-defined]  # _is_offline checked it
@@ -64,11 +76,7 @@ def _target(bench: Bench, deadline: Deadline) -> Machine:
         return LocalMachine(bench.endpoint.name, bench.fresh_root)
     if bench.location is None:
         raise RestoreError(f"Endpoint '{bench.endpoint.name}' is nowhere after its redeploy.")
-    return bench.connect(bench.location, deadline, _old_boot_id(bench), OLD_BOOT_SECONDS)
-
-
-def _old_boot_id(bench: Bench) -> str | None:
-    return bench.evidence.before.boot_id if bench.evidence.before else None
+    return bench.connect(bench.location, deadline, bench.old_boot)
 
 
 def verify_restore(bench: Bench, deadline: Deadline) -> None:
@@ -98,29 +106,42 @@ def _boot_stopped(bench: Bench, deadline: Deadline) -> None:
     if not isinstance(bench.provisioner, OfflineRestore):
         raise ProvisionError(f"The provisioner of '{bench.endpoint.name}' cannot boot a stopped root.")
     location = bench.provisioner.boot(deadline)
-    bench.connect(location, deadline, _old_boot_id(bench), OLD_BOOT_SECONDS)
+    bench.connect(location, deadline, bench.old_boot)
 
 
 def _reboot(bench: Bench, deadline: Deadline) -> None:
-    """Reboot over SSH; afterwards the endpoint must show the host keys that were just restored, and no others."""
-    machine, location = bench.machine, bench.location
-    if location is None or not machine.has_init:
+    """Reboot over SSH; afterwards the endpoint must show the host keys that were just restored, and no others.
+
+    The reboot is forced: a clean one would have the interim system write its own state (seeds, clocks, leases, who was
+    logged in) over what was just restored. Everything is synced and unmounted all the same.
+    """
+    machine, interim = bench.machine, bench.location
+    if interim is None or not machine.has_init:
         return
     boot_id = machine.run("cat /proc/sys/kernel/random/boot_id", deadline).checked().text
-    keys = machine.run("cat /etc/ssh/ssh_host_*_key.pub", deadline).checked().text
-    machine.run(
-        "systemd-run --quiet --on-active=0.05 --timer-property=AccuracySec=1ms systemctl reboot", deadline
-    ).checked()
-    restored = tuple(" ".join(line.split()[:2]) for line in keys.splitlines())
-    fresh = bench.connect(location.model_copy(update={"host_keys": restored}), deadline, boot_id)
+    restored = interim.model_copy(update={"host_keys": _restored_keys(machine, deadline)})
+    machine.run(_REBOOT, deadline).checked()
+    fresh = bench.connect(restored, deadline, OldBoot(boot_id, interim.host_keys, REBOOT_SECONDS))
     _drop_interim_journals(bench, fresh, deadline)
+
+
+def _restored_keys(machine: Machine, deadline: Deadline) -> tuple[str, ...]:
+    """Return the host keys as 'type key'; RestoreError when there is none: nobody could tell who answers afterwards."""
+    text = machine.run("cat /etc/ssh/ssh_host_*_key.pub 2>/dev/null; true", deadline).checked().text
+    keys = tuple(" ".join(line.split()[:2]) for line in text.splitlines() if line.startswith(("ssh-", "ecdsa-")))
+    if not keys:
+        raise RestoreError(
+            f"The backup of '{machine.name}' has no public host key in /etc/ssh, so nobody could tell who answers after "
+            "the reboot. Keep 'ssh_host_*_key.pub' beside the host keys."
+        )
+    return keys
 
 
 def _drop_interim_journals(bench: Bench, machine: Machine, deadline: Deadline) -> None:
     """Remove the journals of the boots before the restore: each would enter the next backup and stay for ever."""
-    command = "cd /var/log/journal 2>/dev/null && find . -mindepth 1 -maxdepth 1 -type d -printf '%f\\n'; exit 0"
-    names = machine.run(command, deadline).checked().text.splitlines()
     entries = bench.snapshot_manifest.entries if bench.snapshot_manifest else {}
-    foreign = [n for n in names if re.fullmatch("[0-9a-f]{32}", n) and f"/var/log/journal/{n}" not in entries]
+    own, *names = machine.run(_JOURNALS, deadline).checked().text.splitlines()
+    foreign = [n for n in names if re.fullmatch("[0-9a-f]{32}", n) and n != own]
+    foreign = [name for name in foreign if f"/var/log/journal/{name}" not in entries]
     if foreign:
         machine.run(f"cd /var/log/journal && rm -rf -- {' '.join(foreign)}", deadline).checked()

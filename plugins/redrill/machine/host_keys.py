@@ -26,6 +26,14 @@ class UnpinnedHostError(HostKeyError):
     """No key is pinned for a host, so nobody can tell who answers."""
 
 
+class OtherKeyError(HostKeyError):
+    """A host showed ``shown``, which is not pinned for it."""
+
+    def __init__(self, message: str, shown: "HostKey") -> None:
+        super().__init__(message)
+        self.shown = shown
+
+
 @dataclass(frozen=True, slots=True)
 class HostKey:
     """A public host key: its type and its SSH wire format."""
@@ -72,15 +80,17 @@ class Pins:
     def check(self, shown: HostKey, machine: str, where: str) -> None:
         """Accept the key that a host showed, or raise HostKeyError with both fingerprints."""
         if shown in self.revoked:
-            raise HostKeyError(
+            raise OtherKeyError(
                 f"'{machine}' ({where}) showed the host key {shown}, which is marked as revoked in {self.source}. "
-                f"Nothing was sent to it; whoever answers there may be an impostor."
+                f"Nothing was sent to it; whoever answers there may be an impostor.",
+                shown,
             )
         if shown not in self.accepted:
-            raise HostKeyError(
+            raise OtherKeyError(
                 f"'{machine}' ({where}) showed the host key {shown}, but {_listed(self.accepted)} is pinned in "
                 f"{self.source}. Nothing was sent to it. If the host was rebuilt, learn its new key out of band and "
-                f"pin that; else another system answers on this address."
+                f"pin that; else another system answers on this address.",
+                shown,
             )
 
 

@@ -4,10 +4,11 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar
 
 from redrill.errors import HostKeyError, MachineError
-from redrill.machine.host_keys import UnpinnedHostError
+from redrill.machine.host_keys import OtherKeyError, UnpinnedHostError, pin_lines
 from redrill.machine.protocol import Result
 from redrill.machine.session import RefusedChannelError, SshSession
 from redrill.machine.shell import Shell
@@ -147,18 +148,33 @@ class OldBootError(MachineError):
     """What answers is the boot that should be gone."""
 
 
-def wait_for_ssh(
-    make: Callable[[], SshMachine], deadline: Deadline, old_boot_id: str | None, grace: float = math.inf
-) -> SshMachine:
-    """Return a connected machine as soon as one answers with another boot id than ``old_boot_id``.
+@dataclass(frozen=True, slots=True)
+class OldBoot:
+    """The boot that should be gone: its id, its host keys (none: not known), and how many seconds it may still answer.
 
-    When the old boot itself answers later than ``grace`` seconds from now, that is final (OldBootError).
-    Another host key than the pinned one is final (HostKeyError), unless there is an old boot: that one may still
-    answer with its own key, so it is final only at the deadline. Raises MachineError with the last reason.
+    Until then it is waited out. After that, or when it shows a key of neither boot, something else is wrong.
+    """
+
+    boot_id: str
+    host_keys: tuple[str, ...] = ()
+    grace: float = math.inf
+
+    def may_show(self, error: HostKeyError) -> bool:
+        """Whether the old boot can be what showed a key that is not the pinned one."""
+        if not (self.host_keys and isinstance(error, OtherKeyError)):
+            return True
+        return error.shown in pin_lines(self.host_keys, "the old boot", "its location").accepted
+
+
+def wait_for_ssh(make: Callable[[], SshMachine], deadline: Deadline, old: OldBoot | None = None) -> SshMachine:
+    """Return a connected machine as soon as one answers with another boot id than that of the old boot.
+
+    Another host key than the pinned one is final (HostKeyError), and so is the old boot (OldBootError), unless the old
+    boot may still answer. Raises MachineError with the last reason at the deadline.
     """
     budgets = iter((1.0, 2.0, 4.0, 8.0))
     reasons: list[MachineError] = []
-    patience = Deadline.after(grace)
+    patience = Deadline.after(old.grace if old else 0.0)
 
     def is_up(is_last_try: bool) -> SshMachine | None:
         if is_last_try and reasons:
@@ -166,14 +182,11 @@ def wait_for_ssh(
         machine = make()
         # What answers while a system goes down may never finish the handshake: such a try must not eat the deadline.
         try:
-            return _connected(machine, deadline.within(next(budgets, 15.0)), old_boot_id)
-        except UnpinnedHostError:
-            raise
+            return _connected(machine, deadline.within(next(budgets, 15.0)), old)
         except MachineError as error:
             machine.close()
-            if is_last_try or (isinstance(error, HostKeyError) and old_boot_id is None):
-                raise
-            if isinstance(error, OldBootError) and patience.is_over:
+            is_of_old = old is not None and not patience.is_over and _is_of_old(old, error)
+            if is_last_try or (isinstance(error, HostKeyError | OldBootError) and not is_of_old):
                 raise
             if not (reasons and deadline.is_over):  # a try that was cut short knows less than the one before it
                 reasons.append(error)
@@ -182,10 +195,17 @@ def wait_for_ssh(
     return wait_until(is_up, deadline, interval=0.02)
 
 
-def _connected(machine: SshMachine, deadline: Deadline, old_boot_id: str | None) -> SshMachine:
+def _is_of_old(old: OldBoot, error: MachineError) -> bool:
+    if isinstance(error, UnpinnedHostError):
+        return False
+    return isinstance(error, OldBootError) or (isinstance(error, HostKeyError) and old.may_show(error))
+
+
+def _connected(machine: SshMachine, deadline: Deadline, old: OldBoot | None) -> SshMachine:
     machine.connect(deadline)
-    if machine.run(_BOOT_ID, deadline).checked().text == old_boot_id:
-        raise OldBootError(f"'{machine.name}' still answers from the boot {old_boot_id} that should be gone.")
+    boot_id = machine.run(_BOOT_ID, deadline).checked().text
+    if old and boot_id == old.boot_id:
+        raise OldBootError(f"'{machine.name}' still answers from the boot {boot_id} that should be gone.")
     return machine
 
 

@@ -179,11 +179,12 @@ class Endpoint(Value):
 
 
 class Fleet(Value):
-    """All endpoints that a fleet file declares."""
+    """All endpoints that a fleet file declares; ``locks`` is where drills exclude each other, if not by default."""
 
     name: Name
     environment: str = "unnamed"
     disposable: bool = False
+    locks: Backend | None = None
     source: Path
     endpoints: tuple[Endpoint, ...]
 

@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 
 from redrill.errors import FleetError
 from redrill.model.absolute_paths import with_absolute_paths
-from redrill.model.fleet import Endpoint, Fleet, Name
-from redrill.model.folding import BACKEND_GROUPS, Folded, Layer, fold
+from redrill.model.fleet import Backend, Endpoint, Fleet, Name
+from redrill.model.folding import BACKEND_GROUPS, FLEET_BACKEND_GROUPS, Folded, Layer, fold
 from redrill.model.mistakes import explain, suggest
 from redrill.model.strict_yaml import DocPath, Document, Mark, Mistake, parse_yaml
 from redrill.model.values import Value
@@ -30,6 +30,7 @@ class FleetFile(Value):
     fleet: Name
     environment: str = "unnamed"
     disposable: bool = False
+    locks: Backend | None = None
     defaults: dict[str, Any] | None = None
     roles: dict[Name, dict[str, Any] | None] | None = None
     endpoints: dict[Name, dict[str, Any] | None]
@@ -73,7 +74,9 @@ class _Reader:
             what = "is empty" if data is None else "is not a mapping"
             self._note_at((), f"the file {what}; give it the keys 'fleet' and 'endpoints'.")
             return None
-        top = self._check(FleetFile, Folded(data, {(): ()}))
+        body = Folded(dict(data), {(): ()})
+        self._check_backends(body, FLEET_BACKEND_GROUPS)
+        top = self._check(FleetFile, body)
         bodies = _mapping(data.get("endpoints"))
         if "endpoints" in data and not bodies:
             self._note_at(("endpoints",), "no endpoints are declared; declare at least one.")
@@ -87,6 +90,7 @@ class _Reader:
             name=top.fleet,
             environment=top.environment,
             disposable=top.disposable,
+            locks=top.locks,
             source=self._source,
             endpoints=tuple(endpoint for endpoint in endpoints if endpoint),
         )
@@ -114,16 +118,16 @@ class _Reader:
         return Layer({key: value for key, value in _mapping(data).items() if key not in refused}, path)
 
     def _read_endpoint(self, name: str, folded: Folded, *, is_partial: bool = False) -> Endpoint | None:
-        self._check_backends(folded, is_partial=is_partial)
+        self._check_backends(folded, BACKEND_GROUPS, is_partial=is_partial)
         endpoint = self._check(Endpoint, folded, is_partial=is_partial, name=name)
         if endpoint is None:
             return None
         data = self._resolve({**folded.data, "name": name}, endpoint, folded, ())
         return self._check(Endpoint, Folded(data, folded.origins))
 
-    def _check_backends(self, folded: Folded, *, is_partial: bool) -> None:
+    def _check_backends(self, folded: Folded, groups: Mapping[str, str], *, is_partial: bool = False) -> None:
         """Check the settings of each backend and make their paths absolute."""
-        for key, group in BACKEND_GROUPS.items():
+        for key, group in groups.items():
             backend = folded.data.get(key)
             kind = backend.get("kind") if isinstance(backend, dict) else None
             if not isinstance(backend, dict) or not isinstance(kind, str):

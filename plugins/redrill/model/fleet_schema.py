@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from redrill.model.fleet import Endpoint
 from redrill.model.fleet_file import NOT_SHARED, FleetFile
-from redrill.model.folding import BACKEND_GROUPS
+from redrill.model.folding import BACKEND_GROUPS, FLEET_BACKEND_GROUPS
 
 Schema = dict[str, Any]
 
@@ -29,6 +29,10 @@ def fleet_schema(settings_by_kind: Mapping[str, Mapping[str, type[BaseModel]]]) 
     definitions["shared"] = _only(endpoint, NOT_SHARED)
     definitions["shared"]["description"] = "What endpoints inherit; what an endpoint says itself wins."
     properties = top["properties"]
+    top.get("$defs", {}).pop("Backend", None)
+    for key, group in FLEET_BACKEND_GROUPS.items():
+        definitions[key] = _backend_schema(settings_by_kind.get(group, {}), definitions)
+        properties[key] = _or_null({"$ref": f"#/$defs/{key}"})
     properties["defaults"] = _or_null({"$ref": "#/$defs/shared"})
     for key, layer in (("roles", "shared"), ("endpoints", "endpoint")):
         properties[key] = {"type": "object", "additionalProperties": _or_null({"$ref": f"#/$defs/{layer}"})}

@@ -10,6 +10,10 @@ BACKEND_GROUPS = {"provisioner": "provisioners", "repository": "repositories", "
 """The keys of an endpoint that name a backend, with the group that the backend is of."""
 
 
+FLEET_BACKEND_GROUPS = {"locks": "locks"}
+"""The same for the keys of the fleet itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
     """A value and where it stands in the document."""

@@ -25,9 +25,9 @@ _KINDS = {
 }
 _GONE = "No such file or directory"
 
-# Every name travels between NULs; an empty name ends a section. Two writers into one pipe tear each other's records,
-# so the first slot of xargs owns the output and the second goes through sort, which prints nothing before both ended.
-# The attributes wait in their pipe until the digests are through.
+# Every name travels between NULs; an empty name ends a section. Two writers into one pipe tear each other's records and
+# complaints, so the first slot of xargs owns the output and the second goes through sort, which prints nothing before
+# both ended; complaints (records with '!') go the same ways. The attributes wait in their pipe for the digests.
 _PROGRAM = r"""
 export LC_ALL=C
 for tool in find xargs sha256sum sort stat; do
@@ -40,20 +40,23 @@ for path in @STARTS@; do
 done
 [ $# -gt 0 ] || set -- ./ -maxdepth 0 ! -path ./
 attributes() {
-  command -v getfattr >/dev/null || return 0
+  command -v getfattr >/dev/null || { printf '\0'; return; }
   printf 'has_xattrs\n'
-  find "$@" -xdev @PRUNE@ -print0 | xargs -0 -r -n 1000 getfattr -h -d -m - -e hex --absolute-names --
+  words=$({ find "$@" -xdev @PRUNE@ -print0 2>/dev/null |
+    xargs -0 -r -n 1000 getfattr -h -d -m - -e hex --absolute-names -- >&8; } 2>&1)
+  printf '\0%s' "$words"
 }
+digest='words=$(sha256sum -z -- "$@" 2>&1 >&$((4 + SLOT))); [ -z "$words" ] || printf "!%s\\0" "$words" >&$((4 + SLOT))'
 digests() {
-  find "$@" -xdev @PRUNE@ -type f -print0 |
-    xargs -0 -r -P 2 -n 128 --process-slot-var=SLOT sh -c 'exec sha256sum -z -- "$@" >&$((4 + SLOT))' sh
+  find "$@" -xdev @PRUNE@ -type f -print0 2>/dev/null |
+    xargs -0 -r -P 2 -n 128 --process-slot-var=SLOT sh -c "$digest" sh
 }
 sections() {
   find "$@" -xdev @PRUNE@ -printf '%p\0%y %m %U %G %s %T@ %n %D:%i\0%l\0'
   printf '\0'
   find "$@" -xdev @PRUNE@ '(' -type b -o -type c ')' -exec stat --printf '%n\0%t:%T\0' '{}' +
   printf '\0'
-  attributes "$@" | {
+  attributes "$@" 8>&1 | {
     { digests "$@" 4>&1 5>&3 3>&-; } 3>&1 >&6 6>&- | sort -z
     printf '\0'
     cat
@@ -127,15 +130,17 @@ def _parse(tokens: Iterator[bytes]) -> Manifest | None:
     try:
         rows = {name: _Row(next(tokens), next(tokens)) for name in iter(tokens.__next__, b"")}
         devices = {name: _device(next(tokens)) for name in iter(tokens.__next__, b"")}
-        digests = {line[66:]: line[:64].decode("ascii") for line in iter(tokens.__next__, b"")}
+        complaints: list[bytes] = []
+        digests = dict(_parse_digests(iter(tokens.__next__, b""), complaints))
         flag, _, listing = next(tokens).partition(b"\n")
-        words = decode(next(tokens)).splitlines()
+        complaints += [next(tokens), next(tokens)]
         is_whole = [next(tokens), *tokens] == [b"END"]
     except StopIteration:
         return None
     if not is_whole:
         return None
-    builder = _Builder(rows, devices, digests, dict(_parse_xattrs(listing)), words)
+    lines = [decode(line) for words in complaints for line in words.split(b"\n") if line]
+    builder = _Builder(rows, devices, digests, dict(_parse_xattrs(listing)), lines)
     return Manifest(builder.entries, tuple(sorted(builder.unreadable, key=encode)), flag == b"has_xattrs")
 
 
@@ -188,6 +193,15 @@ class _Builder:
     def _has_vanished(self, name: bytes) -> bool:
         text = decode(name)
         return any(f"sha256sum: {shown}: {_GONE}" in self._words for shown in (text, f"'{text}'"))
+
+
+def _parse_digests(tokens: Iterator[bytes], complaints: list[bytes]) -> Iterator[tuple[bytes, str]]:
+    """Yield names with their digests; what is no digest is added to ``complaints``."""
+    for token in tokens:
+        if token.startswith(b"!"):
+            complaints.append(token[1:])
+        else:
+            yield token[66:], token[:64].decode("ascii")
 
 
 def _path(name: bytes) -> str:

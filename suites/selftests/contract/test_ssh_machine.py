@@ -13,7 +13,7 @@ import pytest
 from redrill.errors import HostKeyError, MachineError
 from redrill.machine.host_keys import parse_key
 from redrill.machine.protocol import Result
-from redrill.machine.ssh_machine import SshMachine, wait_for_ssh
+from redrill.machine.ssh_machine import OldBoot, OldBootError, SshMachine, wait_for_ssh
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.record import Location
 from selftests.support.sshd import Sshd, make_key, running_sshd
@@ -306,7 +306,7 @@ def test_waiting_ends_when_the_server_comes_up(tmp_path: Path) -> None:
     server = threading.Thread(target=serve)
     server.start()
     try:
-        with closing(wait_for_ssh(make, soon(), old_boot_id="of-another-time")) as machine:
+        with closing(wait_for_ssh(make, soon(), OldBoot("of-another-time"))) as machine:
             assert machine.run("cat /proc/sys/kernel/random/boot_id", soon()).text == BOOT_ID.read_text().strip()
     finally:
         done.set()
@@ -316,7 +316,13 @@ def test_waiting_ends_when_the_server_comes_up(tmp_path: Path) -> None:
 def test_the_old_boot_is_not_taken_for_the_new_one(sshd: Sshd) -> None:
     old = BOOT_ID.read_text().strip()
     with pytest.raises(MachineError, match=f"still answers from the boot {old}"):
-        wait_for_ssh(lambda: SshMachine("web-1", sshd.ssh(), sshd.location), soon(0.3), old)
+        wait_for_ssh(lambda: SshMachine("web-1", sshd.ssh(), sshd.location), soon(0.3), OldBoot(old))
+
+
+def test_the_old_boot_is_final_once_its_grace_is_over(sshd: Sshd) -> None:
+    old = OldBoot(BOOT_ID.read_text().strip(), grace=0.1)
+    with pytest.raises(OldBootError):
+        wait_for_ssh(lambda: SshMachine("web-1", sshd.ssh(), sshd.location), soon(30), old)
 
 
 def test_another_host_key_ends_the_waiting_unless_an_old_boot_may_answer(sshd: Sshd, tmp_path: Path) -> None:
@@ -328,15 +334,44 @@ def test_another_host_key_ends_the_waiting_unless_an_old_boot_may_answer(sshd: S
         return attempts[-1]
 
     with pytest.raises(HostKeyError):
-        wait_for_ssh(make, soon(), old_boot_id=None)
+        wait_for_ssh(make, soon())
     assert len(attempts) == 1
     with pytest.raises(HostKeyError):
-        wait_for_ssh(make, soon(0.5), old_boot_id="of-another-time")
+        wait_for_ssh(make, soon(0.5), OldBoot("of-another-time"))
+    assert len(attempts) > 2
+
+
+def test_a_host_key_of_neither_boot_ends_the_waiting_at_once(sshd: Sshd, tmp_path: Path) -> None:
+    new, old = make_key(tmp_path / "new"), make_key(tmp_path / "old")
+    location = sshd.location.model_copy(update={"host_keys": (new,)})
+    attempts: list[SshMachine] = []
+
+    def make() -> SshMachine:
+        attempts.append(SshMachine("web-1", sshd.ssh(), location))
+        return attempts[-1]
+
+    with pytest.raises(HostKeyError):
+        wait_for_ssh(make, soon(), OldBoot("of-another-time", (old,)))
+    assert len(attempts) == 1
+
+
+def test_the_host_key_of_the_old_boot_is_waited_out_for_its_grace(sshd: Sshd, tmp_path: Path) -> None:
+    location = sshd.location.model_copy(update={"host_keys": (make_key(tmp_path / "new"),)})
+    attempts: list[SshMachine] = []
+
+    def make() -> SshMachine:
+        attempts.append(SshMachine("web-1", sshd.ssh(), location))
+        return attempts[-1]
+
+    with pytest.raises(HostKeyError):
+        wait_for_ssh(make, soon(30), OldBoot("of-another-time", sshd.location.host_keys, grace=0.3))
     assert len(attempts) > 2
 
 
 def test_a_missing_pin_ends_the_waiting_at_once(sshd: Sshd) -> None:
     with pytest.raises(HostKeyError, match="no host key is pinned"):
         wait_for_ssh(
-            lambda: SshMachine("web-1", sshd.ssh(), Location(address="127.0.0.1", port=sshd.port)), soon(), "old"
+            lambda: SshMachine("web-1", sshd.ssh(), Location(address="127.0.0.1", port=sshd.port)),
+            soon(),
+            OldBoot("old"),
         )
