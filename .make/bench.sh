@@ -7,5 +7,7 @@ sh .make/need.sh \
     zstd:zstd:"compresses backups" \
     attr:getfattr:"reads extended attributes" \
     iproute2:ip:"the bridge of the lab" \
-    openssh-client:ssh:"the peer of the machine layer"
+    openssh-client:ssh:"the peer of the machine layer" \
+    curl:curl:"asks the web server in the floor of the drill" \
+    aide:aide:"the peer of the manifest"
 exec .venv/bin/python suites/benchmarks/run.py "$@"

@@ -1,9 +1,10 @@
 #!/bin/sh
 # The main job: bring a disposable fleet up, drill it, render the report, say where to look, take the fleet down.
-# Arguments: FLEET [MODE]. Exit status: that of the verdict (0 = APPROVE).
+# Arguments: FLEET [MODE [ENVIRONMENT]]. Exit status: that of the verdict (0 = APPROVE).
 set -u
 fleet=$1
 mode=${2:-replace}
+environment=${3:-lab}
 bin=.venv/bin
 sudo=""
 if grep -q 'kind: nspawn' "$fleet"; then
@@ -26,7 +27,8 @@ if ! $sudo $bin/redrill lab up "$fleet"; then
     take_down
     exit 6
 fi
-$sudo $bin/redrill run "$fleet" --mode "$mode"
+# Only a fleet that says of itself that it is a lab is drilled without a plan that somebody has read.
+$sudo $bin/redrill run "$fleet" --mode "$mode" --environment "$environment"
 status=$?
 [ -z "$sudo" ] || sudo chown -R "$(id -u):$(id -g)" reports
 take_down || status=7

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
@@ -13,7 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from redrill.backends import GROUPS, known_backends, settings_of
-from redrill.drill.plan import Intention, plan_run
+from redrill.drill.authorize import remember_plan
+from redrill.drill.guards.endpoint import survey
+from redrill.drill.guards.protection import know_controller
+from redrill.drill.guards.state import require_all
+from redrill.drill.guards.token import write_token
+from redrill.drill.plan import Intention, choose_targets, plan_run
+from redrill.drill.plan_tables import GUARD_COLUMNS, TARGET_COLUMNS, guard_rows, target_rows
+from redrill.drill.planning import Request, make_plan
+from redrill.drill.resume import abandon as give_up
+from redrill.drill.resume import endpoints_of, find_quarantined, stored_fleet
 from redrill.errors import Exit, GuardError, RedrillError
 from redrill.loader import load_fleet, select_endpoints
 from redrill.model.fleet import Backend, Endpoint
@@ -31,6 +42,8 @@ _MODE = click.option(
 )
 _NAMES = click.option("--endpoint", "names", metavar="NAME", multiple=True, help="Only this endpoint; repeatable.")
 _ROLES = click.option("--role", "roles", metavar="ROLE", multiple=True, help="Only endpoints of this role; repeatable.")
+_ENVIRONMENT = click.option("--environment", metavar="NAME", help="The environment that you mean; needed to wipe.")
+_CHANGE = click.option("--change", metavar="ID", help="The change ticket, where the fleet file asks for one.")
 _TAGS = click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only endpoints with this tag; repeatable.")
 
 
@@ -69,6 +82,9 @@ def commands() -> None:
 @_NAMES
 @_ROLES
 @_TAGS
+@_ENVIRONMENT
+@_CHANGE
+@click.option("--confirm", metavar="PLAN", help="The id of the plan, as 'redrill plan' printed it, that is to be done.")
 @click.argument("extra", metavar="[PYTEST OPTIONS AND PATHS]...", nargs=-1, type=click.UNPROCESSED)
 def run(
     *,
@@ -77,6 +93,9 @@ def run(
     names: Sequence[str],
     roles: Sequence[str],
     tags: Sequence[str],
+    environment: str | None,
+    change: str | None,
+    confirm: str | None,
     extra: Sequence[str],
 ) -> None:
     """Drill or observe the endpoints of FLEET and judge them.
@@ -86,11 +105,24 @@ def run(
     if str(fleet_file).startswith("-"):
         raise click.UsageError(f"Name the fleet file before the options of pytest; found '{fleet_file}' in its place.")
     select_endpoints(load_fleet(fleet_file), names, roles, tags)
-    command = pytest_command(fleet_file=fleet_file, mode=mode, names=names, roles=roles, tags=tags, extra=extra)
+    said = {"environment": environment, "change": change, "confirm": confirm}
+    command = pytest_command(
+        fleet_file=fleet_file, mode=mode, names=names, roles=roles, tags=tags, said=said, extra=extra
+    )
+    _become(command)
+
+
+def _become(command: list[str]) -> None:
+    """Replace the process by pytest, so that its exit status and the signals that it gets are its own."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # The process becomes pytest, so that its exit status and the signals that it gets are its own.
     os.execv(command[0], command)  # noqa: S606 - a list of arguments, and no shell
+
+
+def _pytest() -> list[str]:
+    """Return how pytest is started; no pytest.ini that happens to lie around has a say in it."""
+    own = (sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={Path.cwd()}")
+    return [*own, "--pyargs", "redrill_suites"]
 
 
 def pytest_command(
@@ -100,17 +132,18 @@ def pytest_command(
     names: Sequence[str],
     roles: Sequence[str],
     tags: Sequence[str],
+    said: Mapping[str, str | None],
     extra: Sequence[str],
 ) -> list[str]:
-    """Return the command line of the pytest run; no pytest.ini that happens to lie around has a say in it.
+    """Return the command line of the pytest run.
 
     A later ``-c FILE`` among ``extra`` names the configuration of one's own tests.
     """
     chosen = [("endpoint", names), ("role", roles), ("tag", tags)]
     return [
-        *(sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={Path.cwd()}"),
-        *("--pyargs", "redrill_suites", f"--redrill-fleet={fleet_file}", f"--redrill-mode={mode}"),
+        *(*_pytest(), f"--redrill-fleet={fleet_file}", f"--redrill-mode={mode}"),
         *(f"--redrill-{option}={value}" for option, values in chosen for value in values),
+        *(f"--redrill-{option}={value}" for option, value in said.items() if value is not None),
         *extra,
     ]
 
@@ -121,15 +154,113 @@ def pytest_command(
 @_NAMES
 @_ROLES
 @_TAGS
-def plan(fleet_file: Path, mode: str, names: Sequence[str], roles: Sequence[str], tags: Sequence[str]) -> None:
-    """Say what a run would do to the endpoints of FLEET, and which ones it refuses; touches nothing."""
+@_ENVIRONMENT
+@_CHANGE
+def plan(
+    *,
+    fleet_file: Path,
+    mode: str,
+    names: Sequence[str],
+    roles: Sequence[str],
+    tags: Sequence[str],
+    environment: str | None,
+    change: str | None,
+) -> None:
+    """Say what a run would do to the endpoints of FLEET, and what is against it.
+
+    For a mode that wipes it connects to them, read-only, asks every guard, and prints the id to confirm the plan by.
+    """
     fleet = load_fleet(fleet_file)
-    intentions = plan_run(select_endpoints(fleet, names, roles, tags), Mode(mode))
+    selected = select_endpoints(fleet, names, roles, tags)
+    if Mode(mode).is_destructive:
+        targets = choose_targets(selected, Mode(mode), is_explicit=bool(names or roles or tags))
+        chosen = [("endpoint", names), ("role", roles), ("tag", tags)]
+        words = [word for option, values in chosen for value in values for word in (f"--{option}", value)]
+        _plan_wipe(Request(fleet, targets, Mode(mode), environment, change), selected, fleet_file, words)
+        return
+    intentions = plan_run(selected, Mode(mode))
     columns = ("endpoint", "role", "address", "provisioner", "image", "repository", "expendable", "what would happen")
     title = f"{fleet.name} ({fleet.environment}), mode {mode}"
     _print_table(title, columns, [_plan_row(intention) for intention in intentions])
-    if all(intention.refusal for intention in intentions):
-        raise GuardError(f"Mode '{mode}' would refuse every endpoint that was chosen; a run would touch nothing.")
+
+
+def _plan_wipe(request: Request, selected: Sequence[Endpoint], fleet_file: Path, words: Sequence[str]) -> None:
+    made, _ = make_plan(request, datetime.now(UTC))
+    remember_plan(made)
+    title = f"{made.fleet} ({request.fleet.environment}), mode {made.mode}: what would be wiped"
+    _print_table(title, TARGET_COLUMNS, target_rows(made))
+    _print_table("guards", GUARD_COLUMNS, guard_rows(made))
+    for intention in plan_run(selected, request.mode):
+        if intention.refusal:
+            click.echo(f"Left alone: '{intention.endpoint.name}': {intention.refusal}.")
+    require_all(made.against, "Nothing was touched. The drill would be refused:")
+    said = [("--environment", request.environment), ("--change", request.change)]
+    words = [str(fleet_file), "--mode", made.mode, *words, *(word for pair in said if pair[1] for word in pair if word)]
+    click.echo(f"Plan {made.id}, valid until {made.made + made.valid_for:%Y-%m-%d %H:%M:%S} UTC.")
+    if not made.needs_confirmation:
+        click.echo("The fleet is disposable and was made by its provisioner, so the plan need not be confirmed.")
+    click.echo(f"To do it: redrill run {shlex.join(words)} --confirm {made.id}")
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("run_dir", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--confirm", metavar="PLAN", help="The id of a new plan for the endpoints that were not wiped yet.")
+@click.option(
+    "--environment", metavar="LABEL", help="What the fleet must be, for the endpoints that were not wiped yet."
+)
+@click.argument("extra", metavar="[PYTEST OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+def resume(run_dir: Path, confirm: str | None, environment: str | None, extra: Sequence[str]) -> None:
+    """Finish the interrupted run whose folder is RUN, then judge it as a whole."""
+    endpoints_of(run_dir)
+    said = [("confirm", confirm), ("environment", environment)]
+    options = [f"--redrill-{option}={value}" for option, value in said if value is not None]
+    _become([*_pytest(), f"--redrill-resume={run_dir}", *options, *extra])
+
+
+@commands.command()
+@click.argument("run_dir", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("endpoint", metavar="ENDPOINT")
+@click.option("--reason", required=True, help="Why, and who takes the endpoint over; stays in the journal of the run.")
+def abandon(run_dir: Path, endpoint: str, reason: str) -> None:
+    """Give up ENDPOINT, which RUN has wiped and not brought back: redrill lets go of it, its backup stays."""
+    give_up(stored_fleet(run_dir), run_dir, endpoint, reason)
+    click.echo(f"'{endpoint}' is given up; its backup and the evidence stay in '{run_dir}'.")
+
+
+@commands.command(name="status")
+@click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Where runs are kept.")
+def quarantine(reports: Path) -> int:
+    """List the endpoints that runs have wiped and not brought back; exit 14 when there are any."""
+    found = find_quarantined(reports / "runs")
+    rows = [(each.endpoint, f"{each.wiped_at:%Y-%m-%d %H:%M:%S} UTC", str(each.run_dir), each.why) for each in found]
+    if not rows:
+        click.echo(f"No endpoint is quarantined by a run below '{reports}'.")
+        return Exit.APPROVE
+    _print_table("quarantined", ("endpoint", "wiped at", "run", "why"), rows)
+    click.echo("Finish them with 'redrill resume RUN', or give them up with 'redrill abandon RUN ENDPOINT --reason …'.")
+    return Exit.QUARANTINED
+
+
+@commands.command()
+@_FLEET
+@click.argument("endpoint", metavar="ENDPOINT")
+@click.option(
+    "--until", metavar="DATE", required=True, help="The last day, such as 2026-12-31, on which it may be wiped."
+)
+def allow(fleet_file: Path, endpoint: str, until: str) -> None:
+    """Print the file by which ENDPOINT of FLEET agrees to be wiped, and where to put it; touches nothing."""
+    fleet = load_fleet(fleet_file)
+    (chosen,) = select_endpoints(fleet, [endpoint])
+    try:
+        last = date.fromisoformat(until)
+    except ValueError:
+        raise click.UsageError(f"'{until}' is no date; write it as '2026-12-31'.") from None
+    found = survey(fleet, chosen, know_controller())
+    if not found.identity.best:
+        raise GuardError(f"Nobody knows who '{endpoint}' is: {found.trouble or 'it has no identity'}.")
+    path = fleet.guards.allow_token.path
+    click.echo(f"# Put this into '{path}' on '{endpoint}': owned by root, mode 0644, and so its folder, mode 0755.")
+    click.echo(write_token(fleet.name, found.identity.best, last), nl=False)
 
 
 def _plan_row(intention: Intention) -> list[str]:

@@ -1,18 +1,22 @@
 """From a file on disk and the options of a command to the endpoints that are meant."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from redrill.backends import settings_of
-from redrill.errors import FleetError
+from redrill.errors import FleetError, GuardError
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.fleet_file import parse_fleet
+from redrill.model.secret import SecretValue
 from redrill.model.strict_yaml import MAX_BYTES
 
 
-def load_fleet(path: Path) -> Fleet:
-    """Read and check a fleet file; FleetError with every mistake in it, or with why it cannot be read."""
-    return parse_fleet(_read(path), path, settings_of)
+def load_fleet(path: Path, reveal: Callable[[SecretValue], object] | None = None) -> Fleet:
+    """Read and check a fleet file; FleetError with every mistake in it, or with why it cannot be read.
+
+    ``reveal`` is called with every secret of the file; the FleetError that it raises is a mistake at that place.
+    """
+    return parse_fleet(_read(path), path, settings_of, reveal)
 
 
 def select_endpoints(
@@ -20,7 +24,8 @@ def select_endpoints(
 ) -> tuple[Endpoint, ...]:
     """Return the endpoints that match one of each sort of choice that was made, in the order of the fleet.
 
-    No choice at all means all endpoints. FleetError for an unknown or empty choice, or when nothing is left.
+    No choice at all means all endpoints. FleetError for an unknown choice; GuardError for an empty one, which never
+    means all, and when nothing is left.
     """
     _check_choices("endpoint", names, [endpoint.name for endpoint in fleet.endpoints])
     _check_choices("role", roles, [endpoint.role for endpoint in fleet.endpoints if endpoint.role])
@@ -28,7 +33,7 @@ def select_endpoints(
     selected = tuple(endpoint for endpoint in fleet.endpoints if _is_chosen(endpoint, names, roles, tags))
     if not selected:
         chosen = _list([*names, *roles, *tags])
-        raise FleetError(f"No endpoint of the fleet '{fleet.name}' matches {chosen} together; choose less narrowly.")
+        raise GuardError(f"No endpoint of the fleet '{fleet.name}' matches {chosen} together; choose less narrowly.")
     return selected
 
 
@@ -39,12 +44,10 @@ def _is_chosen(endpoint: Endpoint, names: Sequence[str], roles: Sequence[str], t
 
 
 def _check_choices(sort: str, choices: Sequence[str], known: Sequence[str]) -> None:
-    mistakes = []
-    for choice in choices:
-        if not choice.strip():
-            mistakes.append(f"An empty {sort} was chosen, which never means all; leave the option out to choose all.")
-        elif choice not in known:
-            mistakes.append(f"The fleet has no {sort} '{choice}'; it has: {_list(known) or 'none'}.")
+    if not all(choice.strip() for choice in choices):
+        raise GuardError(f"An empty {sort} was chosen, which never means all; leave the option out to choose all.")
+    has = _list(known) or "none"
+    mistakes = [f"The fleet has no {sort} '{choice}'; it has: {has}." for choice in choices if choice not in known]
     if mistakes:
         raise FleetError(*mistakes)
 

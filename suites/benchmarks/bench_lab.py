@@ -8,8 +8,10 @@ from pathlib import Path
 from measure import Say
 
 from redrill.lab import lab
+from redrill.lab.day1 import wait_for_order
 from redrill.loader import load_fleet
 from redrill.machine.ssh_machine import SshMachine
+from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from redrill.model.record import Location
 from redrill.provisioners.nspawn import NspawnProvisioner
@@ -43,6 +45,11 @@ class BenchLab:
         if found is None:
             raise RuntimeError(f"The endpoint '{name}' does not run.")
         return found
+
+    def wait_until_steady(self) -> None:
+        """Return when every endpoint says that it runs, so that no side starts while another's boot goes on."""
+        for name in DRILLED:
+            wait_for_order(self.fleet.endpoint(name), self.location(name), Deadline.after(120))
 
     @contextmanager
     def machine(self, name: str) -> Iterator[SshMachine]:

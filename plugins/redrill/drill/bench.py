@@ -6,6 +6,8 @@ from pathlib import Path
 
 from redrill.backends import load_backend
 from redrill.collectors.protocol import Collector
+from redrill.drill.authorize import Permit
+from redrill.drill.locks import EndpointLock
 from redrill.drill.reach import locate, make_provisioner, reach
 from redrill.drill.witness import Witness
 from redrill.errors import MachineError
@@ -25,6 +27,7 @@ from redrill.model.record import (
     Marker,
     Phase,
     SnapshotFacts,
+    Step,
 )
 from redrill.model.values import Mode
 from redrill.repositories.protocol import Repository, Snapshot
@@ -53,11 +56,15 @@ class Evidence:
 class Bench:
     """Everything that the phases of one endpoint share. One thread works at it at a time."""
 
-    def __init__(self, fleet: Fleet, endpoint: Endpoint, mode: Mode, run_dir: Path) -> None:
+    def __init__(
+        self, fleet: Fleet, endpoint: Endpoint, mode: Mode, run_dir: Path, permit: Permit | None = None
+    ) -> None:
         self.fleet = fleet
         self.endpoint = endpoint
         self.mode = mode
         self.run_dir = run_dir
+        self.permit = permit
+        self.is_armed = False
         self.started = datetime.now(UTC)
         self.evidence = Evidence()
         self.snapshot: Snapshot | None = None
@@ -67,6 +74,10 @@ class Bench:
         self.witnesses: dict[str, Witness] = {}
         self.canaries: dict[str, tuple[int, ...]] = {}
         self.is_quiesced = False
+        self.done: list[Step] = []
+        self.has_packages = False
+        self.interim_boot: str | None = None
+        self.lock: EndpointLock | None = None
         self.fresh_root: Path | None = None
         self.detail = ""
         self._machine: Machine | None = None
@@ -103,6 +114,11 @@ class Bench:
             raise MachineError(f"Endpoint '{self.endpoint.name}' has no live connection at this moment.")
         return self._machine
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a live handle."""
+        return self._machine is not None
+
     def locate(self) -> Location:
         """Return where the endpoint is now; MachineError when it is nowhere."""
         return locate(self.fleet, self.endpoint)
@@ -114,11 +130,22 @@ class Bench:
         self._machine = reach(self.endpoint, location, deadline, old)
         return self._machine
 
+    def reconnect(self, deadline: Deadline) -> Machine:
+        """Return the live handle, connecting to where the endpoint was last when there is none."""
+        return self.machine if self.is_connected else self.connect(self.location or self.locate(), deadline)
+
     def disconnect(self) -> None:
         """Drop the live handle: called before every event in the life of the host."""
         if self._machine is not None:
             self._machine.close()
             self._machine = None
+
+    def forget(self) -> None:
+        """Drop everything that is known of the endpoint: its drill begins anew."""
+        self.evidence = Evidence()
+        self.done, self.canaries, self.witnesses = [], {}, {}
+        self.snapshot = self.snapshot_manifest = self.location = self.old_boot = None
+        self.is_quiesced = self.has_packages = False
 
     def relative(self, file: Path) -> Path:
         """Return an evidence file as the record names it."""

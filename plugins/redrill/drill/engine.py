@@ -1,20 +1,27 @@
 """The drill of a whole fleet: all endpoints at once, each through its phases, once per session, in one process."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from redrill.drill import finish, prepare, redeploy
+from redrill.drill.arm import arm
+from redrill.drill.authorize import Authorized, Permit
 from redrill.drill.bench import Bench
+from redrill.drill.checkpoint import save_checkpoint
+from redrill.drill.crash import crash_here
 from redrill.drill.evidence import write_record
+from redrill.drill.halt import Halt, heed_signals
 from redrill.drill.journal import Journal
-from redrill.drill.lock import hold_endpoint
+from redrill.drill.locks import LockStore, hold, identify, open_locks
+from redrill.drill.resume import find_unfinished
 from redrill.drill.settle import settle
-from redrill.errors import Exit, RedrillError
+from redrill.drill.waves import why_stop
+from redrill.errors import Exit, RedrillError, StoppedError
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import DrillRecord, Failure, Outcome, Phase, Step
@@ -46,6 +53,7 @@ REPLACE_STAGES = (
     Stage(Step.OBSERVE, prepare.observe_before, 600),
     Stage(Step.BACK_UP, prepare.back_up, 3600),
     Stage(Step.VERIFY_BACKUP, prepare.verify_backup, 1800),
+    Stage(Step.ARM, arm, 60),
     Stage(Step.REDEPLOY, redeploy.redeploy, 1800),
     Stage(Step.RESTORE, redeploy.restore, 3600),
     Stage(Step.VERIFY_RESTORE, redeploy.verify_restore, 1800),
@@ -71,64 +79,130 @@ class Progress(Protocol):
 
 
 def run_drill(
-    fleet: Fleet, endpoints: Sequence[Endpoint], mode: Mode, run_dir: Path, progress: Progress
+    fleet: Fleet,
+    endpoints: Sequence[Endpoint],
+    mode: Mode,
+    run_dir: Path,
+    progress: Progress,
+    *,
+    authorized: Authorized | None = None,
 ) -> list[DrillRecord]:
-    """Drill the endpoints concurrently; write each record as it completes and return them all.
+    """Drill the endpoints of each wave concurrently; write each record as it completes and return them all.
 
-    An endpoint that breaks does not stop the others; its record holds the first cause.
+    An endpoint that breaks does not stop the others of its wave; its record holds the first cause. Endpoints of waves
+    that do not start any more have records that say why. Without ``authorized`` nothing is ever wiped.
     """
+    locks = open_locks(fleet)
     write_private(run_dir / "fleet.json", fleet.model_dump_json(indent=1) + "\n")
     journal = Journal(run_dir / "journal.jsonl")
     journal.write("run started", mode=mode.value, endpoints=[endpoint.name for endpoint in endpoints])
-    with ThreadPoolExecutor(min(MOST_AT_ONCE, len(endpoints) or 1), thread_name_prefix="drill") as pool:
-        work = [(Bench(fleet, endpoint, mode, run_dir), journal, progress) for endpoint in endpoints]
-        drills = [pool.submit(_drill, *words) for words in work]
-        records = [drill.result() for drill in drills]
+    records: list[DrillRecord] = []
+    permits = authorized.permits if authorized else {}
+    crew = Crew(locks, journal, progress)
+    with heed_signals(crew.halt):
+        for wave in authorized.waves if authorized else (tuple(endpoints),):
+            stop = why_stop(fleet, records) if mode.is_destructive else None
+            benches = [Bench(fleet, endpoint, mode, run_dir, permits.get(endpoint.name)) for endpoint in wave]
+            records += crew.drill(benches, stop)
     journal.write("run ended", failed=[record.endpoint for record in records if record.failure])
     return records
 
 
-def _drill(bench: Bench, journal: Journal, progress: Progress) -> DrillRecord:
+def resume_drill(fleet: Fleet, run_dir: Path, progress: Progress, permits: Mapping[str, Permit]) -> list[DrillRecord]:
+    """Finish the drills of a run that were interrupted: those that were wiped first, then those that were not.
+
+    A wiped endpoint goes on with its first incomplete phase. One that was not is put back into service and drilled from
+    the start, for a backup made before the interruption may be stale; without a permit it is left at that.
+    """
+    journal = Journal(run_dir / "journal.jsonl")
+    wiped, untouched = find_unfinished(fleet, run_dir, permits)
+    journal.write("run resumed", wiped=[b.endpoint.name for b in wiped], untouched=[b.endpoint.name for b in untouched])
+    crew = Crew(open_locks(fleet), journal, progress)
+    with heed_signals(crew.halt):
+        records = crew.drill(wiped)
+        for bench in untouched:
+            _put_back(bench, journal)
+        records += crew.drill([bench for bench in untouched if bench.permit], why_stop(fleet, records))
+    journal.write("run ended", failed=[record.endpoint for record in records if record.failure])
+    return records
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """What all drills of a run share."""
+
+    locks: LockStore
+    journal: Journal
+    progress: Progress
+    halt: Halt = field(default_factory=Halt)
+
+    def drill(self, benches: Sequence[Bench], stop: StoppedError | None = None) -> list[DrillRecord]:
+        """Drill these endpoints at the same time; with ``stop`` none of them is even begun."""
+        with ThreadPoolExecutor(min(MOST_AT_ONCE, len(benches) or 1), thread_name_prefix="drill") as pool:
+            return [drill.result() for drill in [pool.submit(_drill, bench, self, stop) for bench in benches]]
+
+
+def _drill(bench: Bench, crew: Crew, stop: StoppedError | None) -> DrillRecord:
     bench.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as stack:
         stack.callback(_close, bench)
-        if _hold(stack, bench):
-            for stage in STAGES[bench.mode]:
-                if not _run_stage(bench, stage, journal, progress):
-                    _stand_down(bench, journal)
-                    break
+        if stop is not None:
+            bench.evidence.failure = _failure(bench, Step.PREFLIGHT, stop)
+        elif _hold(stack, bench, crew.locks):
+            _run_stages(bench, crew)
     record = bench.freeze()
     write_record(bench.run_dir, record)
-    journal.write("endpoint ended", record.endpoint, failure=record.failure.message if record.failure else None)
-    progress.drill_ended(record)
+    crew.journal.write("endpoint ended", record.endpoint, failure=record.failure.message if record.failure else None)
+    crew.progress.drill_ended(record)
     return record
 
 
-def _hold(stack: ExitStack, bench: Bench) -> bool:
+def _run_stages(bench: Bench, crew: Crew) -> None:
+    for stage in STAGES[bench.mode]:
+        if stage.step in bench.done:
+            continue
+        if not _run_stage(bench, stage, crew):
+            _stand_down(bench, crew.journal)
+            return
+    _end_recovery(bench, crew.journal)
+    if bench.mode.is_destructive:
+        save_checkpoint(bench, is_over=bench.evidence.failure is None)
+
+
+def _hold(stack: ExitStack, bench: Bench, locks: LockStore) -> bool:
     """Take the endpoint's lock in modes that destroy; a busy endpoint is a failure of its drill."""
     if not bench.mode.is_destructive:
         return True
     try:
-        identity = _identity(bench)
-        stack.enter_context(hold_endpoint(bench.endpoint.name, identity, bench.run))
+        identity = identify(bench.location or bench.locate())
+        bench.lock = stack.enter_context(hold(locks, bench.endpoint.name, identity, bench.run))
     except RedrillError as error:
         bench.evidence.failure = _failure(bench, Step.PREFLIGHT, error)
         return False
     return True
 
 
-def _identity(bench: Bench) -> str:
-    location = bench.locate()
-    return str(location.root) if location.root else f"{location.address}:{location.port}"
+def _end_recovery(bench: Bench, journal: Journal) -> None:
+    """Let other runs have the endpoint again; when the lock store cannot be told, the drill says so and stays red."""
+    try:
+        if bench.lock:
+            bench.lock.recovered()
+    except RedrillError as error:
+        bench.evidence.failure = Failure(
+            step=Step.RELEASE, error=type(error).__name__, message=str(error), exit_code=error.exit_code
+        )
+        journal.write("lock not released", bench.endpoint.name, detail=str(error))
 
 
-def _run_stage(bench: Bench, stage: Stage, journal: Journal, progress: Progress) -> bool:
+def _run_stage(bench: Bench, stage: Stage, crew: Crew) -> bool:
     name, started = bench.endpoint.name, datetime.now(UTC)
     bench.detail = ""
-    journal.write("intent", name, step=stage.step.value)
-    progress.phase_started(name, stage.step)
+    crew.journal.write("intent", name, step=stage.step.value)
+    crew.progress.phase_started(name, stage.step)
+    crash_here(name, stage.step, "before")
     error: Exception | None = None
     try:
+        crew.halt.check(name, stage.step.value)
         stage.work(bench, Deadline.after(stage.budget))
     except Exception as caught:  # noqa: BLE001 - whatever breaks one endpoint must reach its record, not the others
         error = caught
@@ -142,8 +216,14 @@ def _run_stage(bench: Bench, stage: Stage, journal: Journal, progress: Progress)
         detail=str(error) if error else bench.detail,
     )
     bench.evidence.phases.append(phase)
-    journal.write("outcome", name, step=stage.step.value, outcome=phase.outcome.value, detail=phase.detail)
-    progress.phase_ended(name, phase)
+    crash_here(name, stage.step, "done")
+    if bench.mode.is_destructive:
+        if error is None:
+            bench.done.append(stage.step)
+        save_checkpoint(bench)
+    crew.journal.write("outcome", name, step=stage.step.value, outcome=phase.outcome.value, detail=phase.detail)
+    crew.progress.phase_ended(name, phase)
+    crash_here(name, stage.step, "after")
     return error is None
 
 
@@ -162,6 +242,19 @@ def _stand_down(bench: Bench, journal: Journal) -> None:
         finish.stand_down(bench, Deadline.after(120))
     except RedrillError as error:
         journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
+
+
+def _put_back(bench: Bench, journal: Journal) -> None:
+    """Return an endpoint whose drill died before the wipe to service, and forget what that drill knew of it."""
+    try:
+        bench.connect(bench.locate(), Deadline.after(60))
+    except RedrillError as error:
+        journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
+    else:
+        _stand_down(bench, journal)
+    finally:
+        bench.disconnect()
+    bench.forget()
 
 
 def _close(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 
+from redrill.collectors.protocol import Arrival, Collector
 from redrill.drill.bench import Bench
 from redrill.drill.markers import read_markers, remove_markers
 from redrill.drill.prepare import send_message, take_observation
@@ -13,10 +14,14 @@ from redrill.model.record import LogMessage
 _ARRIVAL_SECONDS = 10.0
 """How long a message may take to the sink."""
 
+_ASKING_SECONDS = 30.0
+"""How long one answer of the sink may take: what is cut off when the arrival time is up would read as no answer."""
+
 
 def observe_after(bench: Bench, deadline: Deadline) -> None:
     """Read the markers, observe, and ask the sink for the messages before the wipe and after the recovery."""
     evidence = bench.evidence
+    bench.reconnect(deadline)
     if bench.collector and bench.mode.is_destructive:
         evidence.messages.append(send_message(bench, "after", deadline))
     evidence.markers = read_markers(bench.machine, evidence.markers, deadline)
@@ -34,7 +39,7 @@ def _find_messages(bench: Bench, deadline: Deadline) -> list[LogMessage]:
         return sent
 
     def all_arrived(is_last_try: bool) -> list[LogMessage] | None:
-        arrivals = {arrival.nonce: arrival for arrival in collector.find([message.nonce for message in sent], deadline)}
+        arrivals = {arrival.nonce: arrival for arrival in _find(collector, sent)}
         if len(arrivals) < len(sent) and not is_last_try:
             return None
         return [
@@ -42,6 +47,10 @@ def _find_messages(bench: Bench, deadline: Deadline) -> list[LogMessage]:
         ]
 
     return _ask(lambda: wait_until(all_arrived, deadline, interval=0.1), sent)
+
+
+def _find(collector: Collector, sent: list[LogMessage]) -> list[Arrival]:
+    return collector.find([message.nonce for message in sent], Deadline.after(_ASKING_SECONDS))
 
 
 def _find_boot(bench: Bench, deadline: Deadline) -> list[LogMessage]:
@@ -53,7 +62,7 @@ def _find_boot(bench: Bench, deadline: Deadline) -> list[LogMessage]:
     message = LogMessage(stage="present", nonce="", boot_id=boot_id, hostname=after.hostname)
 
     def has_arrived(is_last_try: bool) -> list[LogMessage] | None:
-        if boot_id in collector.boots_seen(after.hostname, deadline):
+        if boot_id in collector.boots_seen(after.hostname, Deadline.after(_ASKING_SECONDS)):
             return [_mark(message, boot_id, after.hostname)]
         return [message] if is_last_try else None
 
@@ -74,7 +83,7 @@ def _ask(question: Callable[[], list[LogMessage]], otherwise: list[LogMessage]) 
 
 def release(bench: Bench, deadline: Deadline) -> None:
     """Remove the markers and canaries of this drill from the endpoint."""
-    remove_markers(bench.machine, bench.evidence.markers, deadline)
+    remove_markers(bench.reconnect(deadline), bench.evidence.markers, deadline)
     for name in bench.canaries:
         canary = bench.endpoint.applications[name].canary
         if canary and canary.clear:

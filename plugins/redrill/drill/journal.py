@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from redrill.redaction import redact_value
+
 GENESIS = "0" * 64
 
 
@@ -20,9 +22,9 @@ class Journal:
         self._previous = _last_digest(path)
 
     def write(self, event: str, endpoint: str = "", **facts: Any) -> None:
-        """Append one event; it is on disk when this returns."""
+        """Append one event, without secrets; it is on disk when this returns."""
         with self._lock:
-            entry = {"at": datetime.now(UTC).isoformat(), "event": event, "endpoint": endpoint, **facts}
+            entry = redact_value({"at": datetime.now(UTC).isoformat(), "event": event, "endpoint": endpoint, **facts})
             line = json.dumps(entry | {"previous": self._previous}, sort_keys=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:

@@ -42,7 +42,10 @@ _LOOK = (
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that holds a file of the state paths, and the system unit that it belongs to ('' for none)."""
+    """A process that holds a file of the state paths ('': mapped, and which is not known).
+
+    ``unit`` is the system unit that it belongs to, '' for none.
+    """
 
     pid: int
     name: str
@@ -51,7 +54,8 @@ class Holder:
 
     def __str__(self) -> str:
         """Return who it is and what it holds, as part of a sentence."""
-        return f"'{self.name}' (process {self.pid} of {self.unit or 'no unit'}) holds '{self.path}'"
+        what = f"'{self.path}'" if self.path else "a file that it has mapped"
+        return f"'{self.name}' (process {self.pid} of {self.unit or 'no unit'}) holds {what}"
 
 
 def stop_owners(machine: Machine, endpoint: Endpoint, deadline: Deadline) -> None:
@@ -67,8 +71,8 @@ def stop_owners(machine: Machine, endpoint: Endpoint, deadline: Deadline) -> Non
     # Before anything is stopped: what is said then must not go to /var.
     machine.run("journalctl --relinquish-var", deadline).checked()
     _stop(machine, [*_TIMED, *declared, *_starting(machine, deadline)], deadline)
-    _Eviction(machine).work(deadline.within(PATIENCE))
-    _require_rest(machine, declared, deadline)
+    evicted = _Eviction(machine).work(deadline.within(PATIENCE))
+    _require_rest(machine, [*declared, *evicted], deadline)
 
 
 def _wait_for_boot(machine: Machine, deadline: Deadline) -> None:
@@ -98,9 +102,10 @@ class _Eviction:
         self._stopped: set[str] = set()
         self._warned: set[int] = set()
 
-    def work(self, deadline: Deadline) -> None:
-        """Return when nobody holds anything; RestoreError at the deadline."""
+    def work(self, deadline: Deadline) -> list[str]:
+        """Return the units that were stopped when nobody holds anything; RestoreError at the deadline."""
         wait_until(lambda is_last_try: self._is_done(deadline, is_last_try=is_last_try), deadline)
+        return sorted(self._stopped)
 
     def _is_done(self, deadline: Deadline, *, is_last_try: bool) -> bool | None:
         soon = Deadline.after(deadline.budget)
@@ -145,7 +150,7 @@ def _held(links: str, maps: str) -> Iterable[tuple[int, str]]:
     for place, path in zip(words[::2], words[1::2], strict=False):
         yield int(place.split("/")[2]), path
     for place in maps.splitlines():
-        yield int(place.split("/")[2]), "a file that it has mapped"
+        yield int(place.split("/")[2]), ""
 
 
 def _numbered(lines: str, file: str) -> Iterable[tuple[int, str]]:
@@ -184,6 +189,7 @@ def _stop(machine: Machine, units: Sequence[str], deadline: Deadline) -> None:
 
 
 def _require_rest(machine: Machine, units: Sequence[str], deadline: Deadline) -> None:
+    """Raise RestoreError unless all units are at rest: one that is about to be started again holds nothing yet."""
     commands = [f"systemctl show --property=ActiveState --value -- {shlex.quote(unit)}" for unit in units]
     states = [result.text for result in machine.batch(commands, deadline)]
     moving = [f"'{unit}' is {state}" for unit, state in zip(units, states, strict=True) if state not in _RESTING]

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from redrill.drill.bench import Bench
+from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.evidence import read_manifest, write_manifest
 from redrill.drill.markers import plant_markers
 from redrill.drill.witness import Witness
@@ -107,6 +108,7 @@ def back_up(bench: Bench, deadline: Deadline) -> None:
         )
     bench.canaries = {name: witness.stop() for name, witness in bench.witnesses.items()}
     bench.is_quiesced = True
+    save_checkpoint(bench)
     quiesce(bench.machine, bench.endpoint, deadline)
     bench.snapshot = bench.repository.create(bench.machine, bench.run, deadline)
     bench.detail = f"{bench.snapshot.entries} entries, {bench.snapshot.stored_size / 1e6:.1f} MB stored"

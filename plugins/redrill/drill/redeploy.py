@@ -4,7 +4,9 @@ import re
 from datetime import UTC, datetime
 
 from redrill.drill.bench import Bench
+from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.evidence import write_manifest
+from redrill.drill.guards.stops import require_go
 from redrill.drill.owners import stop_owners
 from redrill.errors import GuardError, ProvisionError, RestoreError
 from redrill.machine.local_machine import LocalMachine
@@ -16,8 +18,8 @@ from redrill.model.manifest import unexplained
 from redrill.model.values import STATE_PATHS
 from redrill.probes.files import read_manifest
 from redrill.probes.observe import read_packages
-from redrill.provisioners.protocol import OfflineRestore
-from redrill.repositories.restore import fidelity, restore_tree
+from redrill.provisioners.protocol import Fenced, OfflineRestore
+from redrill.repositories.restore import fidelity, restore_snapshot
 
 OLD_BOOT_SECONDS = 10.0
 """A provisioner that returned has destroyed the old system: what answers from it so long after was never destroyed."""
@@ -33,15 +35,27 @@ _JOURNALS = (
 
 
 def redeploy(bench: Bench, deadline: Deadline) -> None:
-    """Destroy the endpoint and rebuild it from the image: booted, or stopped where it is restored offline."""
-    provisioner = bench.provisioner
-    if provisioner is None or not bench.endpoint.expendable or bench.snapshot_manifest is None:
+    """Destroy the endpoint and rebuild it from the image: booted, or stopped where it is restored offline.
+
+    A resumed drill that had begun to wipe goes on with it: the only way for the endpoint is forward.
+    """
+    provisioner, is_resumed = bench.provisioner, bench.evidence.wiped_at is not None
+    is_ready = bench.endpoint.expendable and bench.snapshot_manifest is not None
+    if provisioner is None or bench.lock is None or not is_ready or not (bench.is_armed or is_resumed):
         raise GuardError(f"Endpoint '{bench.endpoint.name}' must not be wiped: it is not armed.")
+    if not is_resumed:
+        require_go(bench.fleet)
+    bench.is_armed = False
     bench.disconnect()
     if bench.evidence.before and bench.location:
         bench.old_boot = OldBoot(bench.evidence.before.boot_id, bench.location.host_keys, OLD_BOOT_SECONDS)
-    bench.evidence.wiped_at = datetime.now(UTC)
-    if _is_offline(bench):
+    is_offline = _is_offline(bench)
+    bench.lock.hold_for_recovery("it was wiped and has not recovered yet")
+    if isinstance(provisioner, Fenced):
+        provisioner.fence(bench.run)
+    bench.evidence.wiped_at = bench.evidence.wiped_at or datetime.now(UTC)
+    save_checkpoint(bench)
+    if is_offline:
         bench.fresh_root = provisioner.redeploy_stopped(deadline)  # type: ignore[attr-defined]  # _is_offline checked it
     else:
         bench.location = provisioner.redeploy(deadline)
@@ -60,15 +74,17 @@ def restore(bench: Bench, deadline: Deadline) -> None:
     bench.evidence.restored = "offline" if bench.fresh_root else "live"
     bench.detail = bench.evidence.restored
     machine = _target(bench, deadline)
-    bench.evidence.image_packages = read_packages(machine, deadline)
+    if not bench.has_packages:
+        bench.evidence.image_packages = read_packages(machine, deadline)
+        bench.has_packages = True
+        save_checkpoint(bench)
     if machine.has_init:
         stop_owners(machine, bench.endpoint, deadline)
     elif isinstance(bench.provisioner, OfflineRestore):
         bench.provisioner.clear(STATE_PATHS)
     if bench.snapshot is None or bench.repository is None:
         raise RestoreError(f"Endpoint '{bench.endpoint.name}' has no backup to restore.")
-    with bench.repository.open(bench.snapshot) as stream:
-        restore_tree(machine, stream, deadline)
+    restore_snapshot(machine, bench.repository, bench.snapshot, deadline)
 
 
 def _target(bench: Bench, deadline: Deadline) -> Machine:
@@ -84,8 +100,7 @@ def verify_restore(bench: Bench, deadline: Deadline) -> None:
 
     A difference is no error here but evidence: the drift suite judges it.
     """
-    fresh_root = bench.fresh_root
-    machine = LocalMachine(bench.endpoint.name, fresh_root) if fresh_root else bench.machine
+    machine = bench.machine if bench.is_connected else _target(bench, deadline)
     found = read_manifest(machine, STATE_PATHS, (), deadline)
     file = write_manifest(found, bench.folder / "restored.jsonl")
     bench.evidence.restored_manifest = bench.relative(file)
@@ -115,14 +130,20 @@ def _reboot(bench: Bench, deadline: Deadline) -> None:
     The reboot is forced: a clean one would have the interim system write its own state (seeds, clocks, leases, who was
     logged in) over what was just restored. Everything is synced and unmounted all the same.
     """
-    machine, interim = bench.machine, bench.location
+    machine = bench.machine if bench.is_connected else _target(bench, deadline)
+    interim = bench.location
     if interim is None or not machine.has_init:
         return
     boot_id = machine.run("cat /proc/sys/kernel/random/boot_id", deadline).checked().text
-    restored = interim.model_copy(update={"host_keys": _restored_keys(machine, deadline)})
-    machine.run(_REBOOT, deadline).checked()
-    fresh = bench.connect(restored, deadline, OldBoot(boot_id, interim.host_keys, REBOOT_SECONDS))
-    _drop_interim_journals(bench, fresh, deadline)
+    if bench.interim_boot in {None, boot_id}:
+        restored = interim.model_copy(update={"host_keys": _restored_keys(machine, deadline)})
+        # A drill that dies now is resumed not knowing whether the reboot has happened: either key may answer then.
+        bench.interim_boot = boot_id
+        bench.location = restored.model_copy(update={"host_keys": (*restored.host_keys, *interim.host_keys)})
+        save_checkpoint(bench)
+        machine.run(_REBOOT, deadline).checked()
+        machine = bench.connect(restored, deadline, OldBoot(boot_id, interim.host_keys, REBOOT_SECONDS))
+    _drop_interim_journals(bench, machine, deadline)
 
 
 def _restored_keys(machine: Machine, deadline: Deadline) -> tuple[str, ...]:
@@ -131,8 +152,8 @@ def _restored_keys(machine: Machine, deadline: Deadline) -> tuple[str, ...]:
     keys = tuple(" ".join(line.split()[:2]) for line in text.splitlines() if line.startswith(("ssh-", "ecdsa-")))
     if not keys:
         raise RestoreError(
-            f"The backup of '{machine.name}' has no public host key in /etc/ssh, so nobody could tell who answers after "
-            "the reboot. Keep 'ssh_host_*_key.pub' beside the host keys."
+            f"The backup of '{machine.name}' has no public host key in /etc/ssh, so nobody could tell who answers "
+            "after the reboot. Keep 'ssh_host_*_key.pub' beside the host keys."
         )
     return keys
 

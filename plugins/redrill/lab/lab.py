@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from redrill.drill.locks import forget, identify, open_locks
 from redrill.errors import FleetError, GuardError, ProvisionError, RedrillError
 from redrill.lab.day1 import run_day1, wait_for_order
 from redrill.lab.removal import remove_lab
@@ -166,7 +167,7 @@ def _bring_up(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
     if provisioner.locate() and day1.exists():
         report(f"{endpoint.name}: runs already.")
         return
-    location = _boot(provisioner, report, endpoint)
+    location = _boot(provisioner, report, endpoint, fleet)
     if not day1.exists():
         run_day1(fleet, endpoint, location, Deadline.after(DAY1_SECONDS))
         day1.touch()
@@ -174,11 +175,13 @@ def _bring_up(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
     report(f"{endpoint.name}: up at {location.address}.")
 
 
-def _boot(provisioner: NspawnProvisioner, report: Report, endpoint: Endpoint) -> Location:
+def _boot(provisioner: NspawnProvisioner, report: Report, endpoint: Endpoint, fleet: Fleet) -> Location:
     deadline = Deadline.after(BOOT_SECONDS)
     if provisioner.place.day1.exists() and provisioner.is_stopped:
         report(f"{endpoint.name}: starting again.")
         return provisioner.boot(deadline)
     provisioner.place.day1.unlink(missing_ok=True)
     report(f"{endpoint.name}: deploying.")
-    return provisioner.redeploy(deadline)
+    location = provisioner.redeploy(deadline)
+    forget(open_locks(fleet), endpoint.name, identify(location), "the lab made it anew")
+    return location

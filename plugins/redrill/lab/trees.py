@@ -4,6 +4,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from redrill.drill.locks import forget, identify, open_locks
 from redrill.errors import FleetError
 from redrill.lab.report import LabRow, Report
 from redrill.machine.local_machine import LocalMachine
@@ -27,6 +28,7 @@ def bring_up_tree(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
         return
     deadline = Deadline.after(DAY1_SECONDS)
     location = provisioner.redeploy(deadline)
+    forget(open_locks(fleet), endpoint.name, identify(location), "the lab made it anew")
     if endpoint.day1 and location.root:
         variables = f"REDRILL_ENDPOINT={endpoint.name} REDRILL_SINK={shlex.quote(_sink_path(fleet, endpoint))}"
         machine = LocalMachine(endpoint.name, location.root)

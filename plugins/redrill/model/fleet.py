@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from redrill.model.churn import parse_churn
+from redrill.model.guards import Guards
 from redrill.model.values import Duration, Value, parse_duration
 
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
@@ -162,6 +163,7 @@ class Endpoint(Value):
     address: Address | None = None
     tags: tuple[str, ...] = ()
     expendable: bool = False
+    failure_domain: Name | None = None
     ssh: Ssh = Ssh()
     image: Image | None = None
     provisioner: Backend | None = None
@@ -179,13 +181,18 @@ class Endpoint(Value):
 
 
 class Fleet(Value):
-    """All endpoints that a fleet file declares; ``locks`` is where drills exclude each other, if not by default."""
+    """All endpoints that a fleet file declares; ``locks`` is where drills exclude each other, if not by default.
+
+    ``digest`` is the sha256 of the file's text, which a plan is bound to.
+    """
 
     name: Name
     environment: str = "unnamed"
     disposable: bool = False
     locks: Backend | None = None
+    guards: Guards = Guards()
     source: Path
+    digest: str = ""
     endpoints: tuple[Endpoint, ...]
 
     def endpoint(self, name: str) -> Endpoint:

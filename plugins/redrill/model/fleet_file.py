@@ -1,7 +1,9 @@
 """From the text of a fleet file to a Fleet, or to every mistake in it with its place."""
 
+import hashlib
 import ipaddress
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,14 +15,18 @@ from redrill.errors import FleetError
 from redrill.model.absolute_paths import with_absolute_paths
 from redrill.model.fleet import Backend, Endpoint, Fleet, Name
 from redrill.model.folding import BACKEND_GROUPS, FLEET_BACKEND_GROUPS, Folded, Layer, fold
+from redrill.model.guards import Guards
 from redrill.model.mistakes import explain, suggest
+from redrill.model.secret import SecretValue, secrets_in
 from redrill.model.strict_yaml import DocPath, Document, Mark, Mistake, parse_yaml
 from redrill.model.values import Value
+from redrill.redaction import register
 
 NOT_SHARED = frozenset({"name", "role", "address"})
 """What only one endpoint can have, so neither the defaults nor a role."""
 
 SettingsOf = Callable[[str, str], type[BaseModel]]
+Reveal = Callable[[SecretValue], object]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -31,19 +37,21 @@ class FleetFile(Value):
     environment: str = "unnamed"
     disposable: bool = False
     locks: Backend | None = None
+    guards: Guards = Guards()
     defaults: dict[str, Any] | None = None
     roles: dict[Name, dict[str, Any] | None] | None = None
     endpoints: dict[Name, dict[str, Any] | None]
 
 
-def parse_fleet(text: bytes, source: Path, settings_of: SettingsOf) -> Fleet:
+def parse_fleet(text: bytes, source: Path, settings_of: SettingsOf, reveal: Reveal | None = None) -> Fleet:
     """Return the fleet that a file declares; FleetError with every mistake as ``file:line:column: path: message``.
 
     ``settings_of(group, kind)`` returns the settings model of a backend and raises FleetError when there is none.
-    Relative paths in the file are taken from the folder of ``source``.
+    Relative paths in the file are taken from the folder of ``source``. ``reveal``, when given, is called with every
+    secret and raises FleetError when it cannot be had; a secret that stands in the file itself is warned of.
     """
-    reader = _Reader(parse_yaml(text, str(source)), source, settings_of)
-    fleet = reader.read()
+    reader = _Reader(parse_yaml(text, str(source)), source, settings_of, reveal)
+    fleet = reader.read(hashlib.sha256(text).hexdigest())
     if fleet is None or reader.mistakes:
         raise FleetError(*(mistake.render(str(source)) for mistake in sorted(reader.mistakes, key=_order)))
     return fleet
@@ -54,10 +62,11 @@ def _order(mistake: Mistake) -> tuple[Mark, str]:
 
 
 class _Reader:
-    def __init__(self, document: Document, source: Path, settings_of: SettingsOf) -> None:
+    def __init__(self, document: Document, source: Path, settings_of: SettingsOf, reveal: Reveal | None) -> None:
         self._document = document
         self._source = source.absolute()
         self._settings_of = settings_of
+        self._reveal = reveal
         self._known_settings: dict[tuple[str, str], type[BaseModel] | str] = {}
         # A dictionary, for what stems from one place is one mistake however many endpoints inherit it.
         self._mistakes: dict[tuple[Mark, str], Mistake] = {}
@@ -68,7 +77,7 @@ class _Reader:
     def mistakes(self) -> list[Mistake]:
         return list(self._mistakes.values())
 
-    def read(self) -> Fleet | None:
+    def read(self, digest: str) -> Fleet | None:
         data = self._document.data
         if not isinstance(data, dict):
             what = "is empty" if data is None else "is not a mapping"
@@ -76,7 +85,7 @@ class _Reader:
             return None
         body = Folded(dict(data), {(): ()})
         self._check_backends(body, FLEET_BACKEND_GROUPS)
-        top = self._check(FleetFile, body)
+        top = self._check_top(body)
         bodies = _mapping(data.get("endpoints"))
         if "endpoints" in data and not bodies:
             self._note_at(("endpoints",), "no endpoints are declared; declare at least one.")
@@ -84,6 +93,7 @@ class _Reader:
         endpoints = [self._read_endpoint(name, layers) for name, layers in folded.items()]
         self._check_unused_roles(data)
         self._check_addresses(folded)
+        self._check_groups(top, set(bodies))
         if top is None or None in endpoints or self._mistakes:
             return None
         return Fleet(
@@ -91,9 +101,20 @@ class _Reader:
             environment=top.environment,
             disposable=top.disposable,
             locks=top.locks,
+            guards=top.guards,
             source=self._source,
+            digest=digest,
             endpoints=tuple(endpoint for endpoint in endpoints if endpoint),
         )
+
+    def _check_top(self, body: Folded) -> FleetFile | None:
+        top = self._check(FleetFile, body)
+        return top and self._check(FleetFile, Folded(self._resolve(body.data, top, body, ()), body.origins))
+
+    def _check_groups(self, top: FleetFile | None, names: set[str]) -> None:
+        for index, name in top.guards.unknown_members(names) if top else ():
+            advice = suggest(name, sorted(names))
+            self._note_at(("guards", "anti_affinity", index), f"there is no endpoint '{name}'; {advice}")
 
     def _fold(self, name: str) -> Folded:
         body = self._layer(("endpoints", name), frozenset({"name"}))
@@ -139,7 +160,33 @@ class _Reader:
             settings = {name: value for name, value in backend.items() if name != "kind"}
             checked = self._check(model, Folded(settings, folded.origins), at=(key,), is_partial=is_partial)
             if checked is not None:
-                folded.data[key] = {"kind": kind, **self._resolve(settings, checked, folded, (key,))}
+                settings = self._resolve(settings, checked, folded, (key,))
+                folded.data[key] = {"kind": kind, **settings}
+                if not is_partial:
+                    self._check_secrets(model, Folded(settings, folded.origins), (key,))
+
+    def _check_secrets(self, model: type[BaseModel], folded: Folded, at: DocPath) -> None:
+        """Reveal the secrets of settings whose paths are absolute by now."""
+        for path, secret in secrets_in(self._check(model, folded, at)):
+            place = folded.origin_of((*at, *path))
+            if isinstance(secret, SecretValue):
+                self._try_to_reveal(secret, place)
+            else:
+                register(secret)
+                self._warn_of_secret(place)
+
+    def _try_to_reveal(self, secret: SecretValue, place: DocPath) -> None:
+        try:
+            if self._reveal is not None:
+                self._reveal(secret)
+        except FleetError as error:
+            self._note_at(place, str(error))
+
+    def _warn_of_secret(self, place: DocPath) -> None:
+        if self._reveal is not None:
+            advice = "whoever reads the file knows it. Keep it elsewhere and let the file say where."
+            mistake = Mistake(self._mark_at(place), place, f"a secret stands in the fleet file itself: {advice}")
+            warnings.warn(mistake.render(str(self._source)), stacklevel=2)
 
     def _find_settings(self, group: str, kind: str) -> type[BaseModel] | str:
         """Return the settings model of a backend, or what is wrong with its kind."""

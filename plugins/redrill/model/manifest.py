@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -54,15 +54,21 @@ CONTENT_ATTRIBUTES = ("kind", "mode", "uid", "gid", "size", "sha256", "target", 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Entries by path; ``unreadable`` names what could not be read, ``has_xattrs`` whether attributes were seen."""
+    """Entries by path; ``unreadable`` names what could not be read, ``has_xattrs`` whether attributes were seen.
+
+    ``flags`` are the letters of chattr(1) by path, for those that have any; only a backup's manifest knows them, and no
+    comparison looks at them.
+    """
 
     entries: dict[str, Entry]
     unreadable: tuple[str, ...] = ()
     has_xattrs: bool = True
+    flags: dict[str, str] = field(default_factory=dict)
 
     def dump(self) -> Iterator[str]:
         """Yield the manifest as JSON lines: a header, then one entry a line in the order of the paths."""
-        yield json.dumps({"schema": 1, "unreadable": self.unreadable, "has_xattrs": self.has_xattrs})
+        header = {"schema": 1, "unreadable": self.unreadable, "has_xattrs": self.has_xattrs}
+        yield json.dumps(header | ({"flags": self.flags} if self.flags else {}))
         for path in sorted(self.entries):
             entry = self.entries[path]
             yield json.dumps([getattr(entry, name) for name in ("path", *ATTRIBUTES)])
@@ -75,7 +81,7 @@ class Manifest:
         if header.get("schema") != 1:
             raise ValueError(f"This is no manifest of schema 1: {header!r}.")
         entries = {entry.path: entry for entry in map(_parse_entry, iterator)}
-        return cls(entries, tuple(header["unreadable"]), header["has_xattrs"])
+        return cls(entries, tuple(header["unreadable"]), header["has_xattrs"], header.get("flags", {}))
 
 
 def _parse_entry(line: str) -> Entry:

@@ -19,6 +19,7 @@ class Step(StrEnum):
     OBSERVE = "observe"
     BACK_UP = "back up"
     VERIFY_BACKUP = "verify backup"
+    ARM = "arm"
     REDEPLOY = "redeploy"
     RESTORE = "restore"
     VERIFY_RESTORE = "verify restore"

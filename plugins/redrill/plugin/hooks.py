@@ -30,12 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.option.setuponly and not config.option.setupplan:
         raise pytest.UsageError("'--setup-only' would drill and judge nothing; say '--setup-plan' to drill nothing.")
-    from redrill.plugin import session  # noqa: PLC0415 - it imports half of redrill, which other sessions do not need
+    # They import half of redrill, which other sessions do not need.
+    from redrill.plugin import redacting, session  # noqa: PLC0415
 
     try:
         session.open_session(config)
+        redacting.open_redaction(config)
     except FleetError as error:
-        raise pytest.UsageError(*error.mistakes) from None
+        raise pytest.UsageError(*redacting.redact_all(error.mistakes)) from None
     except GuardError as error:
         pytest.exit(str(error), returncode=error.exit_code)
 
@@ -59,4 +61,8 @@ def pytest_testnodedown(node: object) -> None:
 
 
 def _has_fleet(config: pytest.Config) -> bool:
-    return config.getoption("redrill_fleet") is not None or config.getoption("redrill_record") is not None
+    return (
+        config.getoption("redrill_fleet") is not None
+        or config.getoption("redrill_record") is not None
+        or config.getoption("redrill_resume") is not None
+    )

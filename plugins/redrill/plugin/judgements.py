@@ -45,7 +45,7 @@ def _outcome(call: pytest.CallInfo[Any], report: pytest.TestReport) -> Judgement
 
 def _message(call: pytest.CallInfo[Any], report: pytest.TestReport) -> str:
     if call.excinfo is None:
-        return report.longreprtext if report.failed else ""
+        return str(report.longrepr) if report.failed else ""
     lines = str(call.excinfo.value).splitlines() or [call.excinfo.typename]
     return "\n".join(lines[:6])
 
@@ -61,5 +61,5 @@ def read_judgement(report: pytest.TestReport) -> Judgement | None:
 def find_crash(report: pytest.TestReport) -> str | None:
     """Return what a report says that no test made, such as that of pytest-xdist for a worker that died."""
     if report.failed and PROPERTY not in dict(report.user_properties):
-        return report.longreprtext
+        return str(report.longrepr)
     return None

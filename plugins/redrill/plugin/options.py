@@ -28,4 +28,14 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--redrill-record", type=Path, metavar="DIR", help="judge the records of this run again; touch no host"
     )
+    group.addoption(
+        "--redrill-environment",
+        metavar="NAME",
+        help="the environment that you mean; must be that of the fleet file for anything that wipes",
+    )
+    group.addoption(
+        "--redrill-confirm", metavar="PLAN", help="the id of the plan, as 'redrill plan' printed it, that is to be done"
+    )
+    group.addoption("--redrill-change", metavar="ID", help="the change ticket, where the fleet file asks for one")
+    group.addoption("--redrill-resume", type=Path, metavar="DIR", help="finish the interrupted run in this folder")
     group.addoption("--redrill-reports", type=Path, default=Path("reports"), metavar="DIR", help="where runs are kept")

@@ -1,6 +1,6 @@
 """The state of one pytest session with redrill: what it is about, and what was judged so far."""
 
-import json
+import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from redrill.drill.evidence import read_record, recorded_endpoints
-from redrill.drill.journal import read_journal
 from redrill.drill.plan import choose_targets
+from redrill.drill.resume import endpoints_of, mode_of, stored_fleet
 from redrill.errors import Exit, FleetError
 from redrill.loader import load_fleet, select_endpoints
 from redrill.model.fleet import Endpoint, Fleet
@@ -17,6 +17,7 @@ from redrill.model.record import DrillRecord
 from redrill.model.values import Mode
 from redrill.model.verdict import Judgement, RunFailure, Verdict, reach_verdict
 from redrill.reporting.run_folder import new_run_folder
+from redrill.secrets_source import reveal, reveal_at_hand
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Run:
     run_dir: Path
     evidence_dir: Path
     is_dry: bool = False
+    is_resumed: bool = False
     is_drilled: bool = False
     drilled: tuple[str, ...] = ()
     uncollected: list[str] = field(default_factory=list)
@@ -91,7 +93,10 @@ def open_run(config: pytest.Config) -> Run:
     records: Path | None = config.getoption("redrill_record")
     if records is not None:
         return _open_replay(config, records)
-    fleet, mode = load_fleet(config.getoption("redrill_fleet")), Mode(config.getoption("redrill_mode"))
+    interrupted: Path | None = config.getoption("redrill_resume")
+    if interrupted is not None:
+        return _open_resume(config, interrupted.resolve())
+    fleet, mode = _load_fleet(config), Mode(config.getoption("redrill_mode"))
     selected = _select(config, fleet)
     is_explicit = any(config.getoption(f"redrill_{sort}") for sort in _CHOICES)
     endpoints = choose_targets(selected, mode, is_explicit=is_explicit)
@@ -99,25 +104,30 @@ def open_run(config: pytest.Config) -> Run:
     return Run(fleet, endpoints, mode, run_dir, run_dir, is_dry=_is_dry(config))
 
 
+def _load_fleet(config: pytest.Config) -> Fleet:
+    """Load the fleet with its secrets; a dry run starts no command for one."""
+    return load_fleet(config.getoption("redrill_fleet"), reveal_at_hand if _is_dry(config) else reveal)
+
+
 def _open_replay(config: pytest.Config, records: Path) -> Run:
     evidence_dir = (records.parent if records.name == "records" else records).resolve()
     names = recorded_endpoints(evidence_dir)
     if not names:
         raise FleetError(f"--redrill-record '{records}': there are no records; name the folder of a run.")
-    try:
-        fleet = Fleet.model_validate(json.loads((evidence_dir / "fleet.json").read_text(encoding="utf-8")))
-        begun = _endpoints_begun(evidence_dir)
-    except (OSError, ValueError) as error:
-        raise FleetError(f"--redrill-record '{records}': {error}; name the folder of a whole run.") from error
+    fleet, begun = stored_fleet(evidence_dir), endpoints_of(evidence_dir)
     endpoints = tuple(endpoint for endpoint in _select(config, fleet) if endpoint.name in {*names, *begun})
     mode = read_record(evidence_dir, names[0]).mode
     return Run(fleet, endpoints, mode, _run_dir(config), evidence_dir, is_dry=_is_dry(config))
 
 
-def _endpoints_begun(evidence_dir: Path) -> list[str]:
-    """Return the endpoints that the run set out to drill: one whose drill never ended left no record."""
-    events = read_journal(evidence_dir / "journal.jsonl")
-    return [name for event in events if event["event"] == "run started" for name in event["endpoints"]]
+def _open_resume(config: pytest.Config, run_dir: Path) -> Run:
+    """Return the interrupted run itself: it is finished in its own folder, and judged as a whole."""
+    fleet, names = stored_fleet(run_dir), endpoints_of(run_dir)
+    endpoints = tuple(endpoint for endpoint in fleet.endpoints if endpoint.name in names)
+    if not (is_worker(config) or _is_dry(config)):
+        # Results of an earlier attempt would count as tries of the same tests.
+        shutil.rmtree(run_dir / "allure-results", ignore_errors=True)
+    return Run(fleet, endpoints, mode_of(run_dir), run_dir, run_dir, is_dry=_is_dry(config), is_resumed=True)
 
 
 def _select(config: pytest.Config, fleet: Fleet) -> tuple[Endpoint, ...]:

@@ -45,12 +45,21 @@ class NspawnProvisioner:
         self.place: EndpointPlace = LabPlace(settings.lab or fleet.name).endpoint(endpoint.name)
         self._container = Container(self.place)
         self._tree = Tree(self.place)
+        self._run: str | None = None
 
     def locate(self) -> Location | None:
         """Return where the endpoint answers, with the host keys in its root file system; None when it does not run."""
         if not self._container.is_running or not self._tree.is_mounted:
             return None
         return self._location()
+
+    def made_it(self) -> bool:
+        """Whether the container runs here on the overlay that this provisioner has mounted for it."""
+        return self._container.is_running and self._tree.is_mounted
+
+    def resource_id(self) -> str:
+        """Return the name of the container, which is made of those of its lab and endpoint."""
+        return f"nspawn:{self.place.machine}"
 
     def describe_image(self) -> ImageFacts:
         """Return the image that a redeploy would use; it is built when it is not in the cache."""
@@ -70,13 +79,24 @@ class NspawnProvisioner:
         self.redeploy_stopped(deadline)
         return self.boot(deadline)
 
+    def fence(self, run: str) -> None:
+        """Rebuild for this run from now on."""
+        self._run = run
+
     def redeploy_stopped(self, deadline: Deadline) -> Path:
         """Destroy the container with its file system; return the directory that is the root of the fresh one."""
+        if self._run and self._tree.rebuilt_for() == self._run:
+            if not self._tree.is_mounted:
+                self._tree.mount(self.build_image().root)
+            return self.place.merged
         image = self.build_image()
         identity = Identity(self._endpoint.name, self._subnet.interface(self._address), self._public_key())
         self._container.kill(deadline)
         self._tree.remove()
-        return self._tree.create(image.root, identity)
+        root = self._tree.create(image.root, identity)
+        if self._run:
+            self._tree.mark(self._run)
+        return root
 
     def clear(self, paths: Sequence[str]) -> None:
         """Empty directories of the fresh root, at the price of one mount."""
@@ -87,7 +107,8 @@ class NspawnProvisioner:
         if not self._tree.is_mounted:
             raise ProvisionError(f"The endpoint '{self._endpoint.name}' has no root file system; redeploy it first.")
         ensure_bridge(self.place.lab.bridge, self._subnet)
-        self._container.start(self._endpoint.name)
+        if not self._container.is_running:
+            self._container.start(self._endpoint.name)
         self._container.wait_for_ssh(self._address, SSH_PORT, deadline)
         self._tree.sweep()
         return self._location()

@@ -53,9 +53,9 @@ class Tree:
             raise ProvisionError(
                 f"The path '{golden}' has a character that overlayfs splits at; set REDRILL_CACHE anew."
             )
-        for path in (self._upper, self._work, self.place.merged):
+        for path in (self._upper, self.place.merged):
             path.mkdir(parents=True)
-        self._mount(golden)
+        self.mount(golden)
         _write_identity(self.place.merged, identity)
         return self.place.merged
 
@@ -74,10 +74,7 @@ class Tree:
             os.chown(directory, attributes.st_uid, attributes.st_gid)
             directory.chmod(attributes.st_mode & 0o7777)
             os.setxattr(directory, "trusted.overlay.opaque", b"y")
-        # A volatile mount marks its work directory so that it cannot be used twice by mistake.
-        remove_tree(self._work)
-        self._work.mkdir()
-        self._mount(golden)
+        self.mount(golden)
 
     @property
     def _upper(self) -> Path:
@@ -87,10 +84,23 @@ class Tree:
     def _work(self) -> Path:
         return self.place.tree / "work"
 
-    def _mount(self, golden: Path) -> None:
+    def mount(self, golden: Path) -> None:
+        """Mount the overlay, for the first time or again; nothing may run in it."""
+        # A volatile mount marks its work directory so that it cannot be used twice by mistake.
+        remove_tree(self._work)
+        self._work.mkdir()
         layers = f"lowerdir={golden},upperdir={self._upper},workdir={self._work}"
         # 'volatile' drops the endpoint's fsync, which is right for a tree that no crash of the host shall outlive.
         call("mount", "-t", "overlay", "overlay", "-o", f"{layers},volatile", str(self.place.merged))
+
+    def mark(self, run: str) -> None:
+        """Remember for which run the tree was made; the mark goes away with the tree."""
+        (self.place.tree / "rebuilt-for").write_text(run)
+
+    def rebuilt_for(self) -> str | None:
+        """Return the run for which the tree was made whole."""
+        mark = self.place.tree / "rebuilt-for"
+        return mark.read_text() if mark.exists() else None
 
     def remove(self) -> None:
         """Unmount the tree and move it away at once; ``sweep`` removes its files."""

@@ -33,6 +33,30 @@ class Provisioner(Protocol):
 
 
 @runtime_checkable
+class Maker(Protocol):
+    """An optional ability: knowing what redrill itself has made, which is the owner's to throw away."""
+
+    def made_it(self) -> bool:
+        """Whether the endpoint, as it is now, was made by this provisioner on this controller; never guessed."""
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """An optional ability: naming the one resource that a redeploy would destroy."""
+
+    def resource_id(self) -> str:
+        """Return the id of that resource, which no other endpoint can have."""
+
+
+@runtime_checkable
+class Fenced(Protocol):
+    """An optional ability: an endpoint is destroyed at most once for a run, also when the run is resumed."""
+
+    def fence(self, run: str) -> None:
+        """Rebuild for this run from now on: a redeploy that finds a root made whole for it destroys nothing."""
+
+
+@runtime_checkable
 class OfflineRestore(Protocol):
     """An optional ability: the fresh root can be written to before its first boot."""
 

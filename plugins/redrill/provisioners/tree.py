@@ -16,6 +16,9 @@ from redrill.model.record import ImageFacts, Location
 from redrill.model.values import Value
 from redrill.provisioners.digest import manifest_digest
 
+_MADE = "made-by-redrill"
+"""The file beside an endpoint's root that says who copied it there."""
+
 
 class TreeProvisioner:
     """Rebuilds a directory from an image directory; 'booting' gives it a new boot id and runs its start script.
@@ -39,10 +42,20 @@ class TreeProvisioner:
         self._name = endpoint.name
         self._home = self._settings.directory / endpoint.name
         self._root = self._home / "root"
+        self._token = self._home / "rebuilt-for"
+        self._run: str | None = None
 
     def locate(self) -> Location | None:
         """Return the directory, or None when it was never deployed."""
         return Location(root=self._root) if (self._root / "run/boot-id").exists() else None
+
+    def made_it(self) -> bool:
+        """Whether the directory is one that this provisioner has copied, and no link to another."""
+        return (self._home / _MADE).exists() and self._root.is_dir() and not self._root.is_symlink()
+
+    def resource_id(self) -> str:
+        """Return the path of the directory with its links resolved: what would be replaced."""
+        return f"tree:{self._root.resolve()}"
 
     def describe_image(self) -> ImageFacts:
         """Return the wanted image with the digest of what stands in the image folder now."""
@@ -60,15 +73,25 @@ class TreeProvisioner:
         self.redeploy_stopped(deadline)
         return self.boot(deadline)
 
+    def fence(self, run: str) -> None:
+        """Rebuild for this run from now on."""
+        self._run = run
+
     def redeploy_stopped(self, _deadline: Deadline) -> Path:
         """Replace the directory by a fresh copy of the image; it has no boot id yet."""
+        if self._run and self._token.exists() and self._token.read_text(encoding="utf-8") == self._run:
+            return self._root
+        self._token.unlink(missing_ok=True)
         self.read_image_manifest()
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         old = self._home / f"old-{secrets.token_hex(4)}"
         if self._root.exists():
             self._root.rename(old)
+        (self._home / _MADE).touch(mode=0o600)
         self._copy_image()
         shutil.rmtree(old, ignore_errors=True)
+        if self._run:
+            self._token.write_text(self._run, encoding="utf-8")
         return self._root
 
     def _copy_image(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from redrill.model.values import Value, printable
 from redrill.private import write_private
+from redrill.redaction import redact, redact_named
 
 _SCALARS = (str, int, float, bool, Enum, type(None))
 
@@ -66,7 +67,7 @@ def identify(
     """
     names = nodeid.partition("::")[2].partition("[")[0].split("::")
     plain = {
-        name: printable(_plain(value)) if isinstance(value, _SCALARS) else case
+        name: redact_named(name, printable(_plain(value))) if isinstance(value, _SCALARS) else redact(case)
         for name, value in sorted((parameters or {}).items())
     }
     subjects = [plain[name] for name in ("endpoint", *(name for name in plain if name != "endpoint")) if name in plain]

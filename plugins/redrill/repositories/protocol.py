@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline
@@ -45,3 +45,11 @@ class Repository(Protocol):
 
     def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
         """Read the whole snapshot, check every byte against its checksums and manifest, and return the manifest."""
+
+
+@runtime_checkable
+class PackedRepository(Protocol):
+    """An optional ability: snapshots are stored in a form that machines with zstd unpack themselves."""
+
+    def open_packed(self, snapshot: Snapshot) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream a snapshot as it is stored: what ``open`` yields, in one zstd frame."""

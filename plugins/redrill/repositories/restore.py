@@ -1,21 +1,29 @@
 """Puts the state paths of an archive back onto a machine, exactly as they were: what the archive lacks goes away."""
 
+import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
-from redrill.errors import BackupError, RestoreError
+from redrill.errors import BackupError, RedrillError, RestoreError
 from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Difference, EntryKind, Manifest, compare
 from redrill.model.values import STATE_PATHS
-from redrill.repositories.streams import compress
+from redrill.repositories.protocol import PackedRepository, Repository, Snapshot
+from redrill.repositories.flags import apply_flags, drop_flags
+from redrill.repositories.staging import discard_command, swap_command, unpack_command
+from redrill.repositories.streams import compress, decompress, inspect
 from redrill.repositories.tar_command import EXTRACT
+from redrill.repositories.tar_stream import read_archive
 
 # Two things happen before the archive is unpacked.
 # New files inherit the default ACL of the directory that the fresh image has there. Extracting bare directories with
 # --acls takes these ACLs away, with nothing but tar; the archive brings its own.
 # What tar removes because the archive lacks it includes the files of a volume that is mounted there. --one-file-system
 # prevents that, but an overlay of several file systems then keeps files that must go: so only where there is a volume.
+_DISCARD_SECONDS = 120.0
+
 _PROGRAM = r"""
 export LC_ALL=C
 cd "${ROOT-}/" || exit
@@ -34,23 +42,100 @@ exec @EXTRACT@ $guard @UNPACK@ -xpf -
 """
 
 
-def restore_tree(machine: Machine, stream: Iterator[bytes], deadline: Deadline) -> None:
+def restore_snapshot(
+    machine: Machine,
+    repository: Repository,
+    snapshot: Snapshot,
+    deadline: Deadline,
+    manifest: Manifest | None = None,
+) -> None:
+    """Make the state paths of a machine what a snapshot holds; as it is stored where the machine can unpack that.
+
+    RestoreError as ``restore_tree``.
+    """
+    try:
+        if isinstance(repository, PackedRepository) and _has_zstd(machine, deadline):
+            with repository.open_packed(snapshot) as packed:
+                source = _inspected(packed, manifest, deadline, is_packed=True)
+                _restore(machine, source, deadline, manifest, is_packed=True)
+        else:
+            with repository.open(snapshot) as stream:
+                restore_tree(machine, stream, deadline, manifest)
+    except BackupError as error:
+        raise _unrestorable(machine, error) from error
+
+
+def restore_tree(
+    machine: Machine, stream: Iterator[bytes], deadline: Deadline, manifest: Manifest | None = None
+) -> None:
     """Make the state paths of a machine what the uncompressed archive in ``stream`` holds.
 
-    Without root what needs root (owners, devices) is not restored. RestoreError with tar's words when anything failed,
-    or when the backup turns out to be damaged on the way.
+    With ``manifest``, that of the verified backup, nothing is sent before it was found to be what is listed there, and
+    the flags of chattr are set again last. A machine that runs keeps its old state until all has arrived. Without root
+    what needs root (owners, devices) is not restored. RestoreError with tar's words when anything failed, or when the
+    backup turns out to be damaged on the way.
     """
-    is_packed = machine.has_init and machine.run("command -v zstd", deadline).exit_status == 0
-    source = compress(stream, 1) if is_packed else stream
+    is_packed = _has_zstd(machine, deadline)
+    source = _inspected(stream, manifest, deadline, is_packed=False)
+    _restore(machine, compress(source, 1) if is_packed else source, deadline, manifest, is_packed=is_packed)
+
+
+def _inspected(
+    source: Iterator[bytes], manifest: Manifest | None, deadline: Deadline, *, is_packed: bool
+) -> Iterator[bytes]:
+    """Yield what was compared with the manifest; contents excepted, which the digest of the archive speaks for."""
+    if manifest is None:
+        return source
+
+    def look(chunks: Iterator[bytes]) -> None:
+        read_archive(decompress(chunks) if is_packed else chunks, deadline, manifest, with_hashes=False)
+
+    return inspect(source, look)
+
+
+def _has_zstd(machine: Machine, deadline: Deadline) -> bool:
+    """Whether sending compressed bytes is worth it: over a network, to a machine that can unpack them."""
+    return machine.has_init and machine.run("command -v zstd", deadline).exit_status == 0
+
+
+def _restore(
+    machine: Machine, source: Iterator[bytes], deadline: Deadline, manifest: Manifest | None, *, is_packed: bool
+) -> None:
+    flags = manifest.flags if manifest else {}
+    drop_flags(machine, flags, deadline)
+    if machine.has_init:
+        _exchange(machine, source, deadline, is_packed=is_packed)
+    else:
+        _send(machine, _command(is_packed=is_packed), source, deadline)
+    apply_flags(machine, flags, deadline)
+
+
+def _exchange(machine: Machine, source: Iterator[bytes], deadline: Deadline, *, is_packed: bool) -> None:
+    """Unpack beside the old state and swap when all has arrived; what was unpacked is removed when it has not."""
+    token = secrets.token_hex(8)
     try:
-        result = machine.send(_command(is_packed=is_packed), source, deadline)
+        _send(machine, unpack_command(token, is_packed=is_packed), source, deadline)
+    except BaseException:
+        with suppress(RedrillError):
+            machine.send(discard_command(token), iter(()), Deadline.after(_DISCARD_SECONDS))
+        raise
+    _send(machine, swap_command(token), iter(()), deadline)
+
+
+def _send(machine: Machine, command: str, source: Iterator[bytes], deadline: Deadline) -> None:
+    try:
+        result = machine.send(command, source, deadline)
         if result.exit_status != 0:
             words = (result.stderr or result.stdout).decode("utf-8", "backslashreplace").strip()[-2000:]
             raise RestoreError(f"On '{machine.name}' tar ended with status {result.exit_status}: {words}")
         for _ in source:  # what tar did not ask for still takes part in the check of the archive's digest
             pass
     except BackupError as error:
-        raise RestoreError(f"The backup could not be restored to '{machine.name}': {error}") from error
+        raise _unrestorable(machine, error) from error
+
+
+def _unrestorable(machine: Machine, error: BackupError) -> RestoreError:
+    return RestoreError(f"The backup could not be restored to '{machine.name}': {error}")
 
 
 def fidelity(expected: Manifest, found: Manifest) -> list[Difference]:

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from redrill.errors import BackupError
 from redrill.model.manifest import Manifest
 from redrill.model.values import Value
+from redrill.repositories.age import SUFFIX
 from redrill.repositories.protocol import Snapshot
+from redrill.repositories.streams import CHUNK, tee
 
 ARCHIVE = "archive.tar.zst"
 MANIFEST = "manifest.jsonl"
@@ -23,11 +25,25 @@ MARKER = "snapshot.json"
 
 
 class Marker(Value):
-    """What makes a folder a snapshot, written last: the snapshot and the sha256 of its manifest file."""
+    """What makes a folder a snapshot, written last: the snapshot and the sha256 of its manifest file, as stored.
+
+    An encrypted snapshot's marker does not hold its warnings, for they name files.
+    """
 
     schema_version: int = 1
     snapshot: Snapshot
     manifest_sha256: str
+    is_encrypted: bool = False
+
+    @property
+    def archive(self) -> str:
+        """The name of the archive file."""
+        return ARCHIVE + (SUFFIX if self.is_encrypted else "")
+
+    @property
+    def manifest(self) -> str:
+        """The name of the manifest file."""
+        return MANIFEST + (SUFFIX if self.is_encrypted else "")
 
 
 def make_private_folder(path: Path) -> None:
@@ -46,26 +62,54 @@ def create_private(path: Path) -> Iterator[IO[bytes]]:
         os.fsync(file.fileno())
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> str:
-    """Write the manifest of a snapshot and return its sha256."""
-    digest = hashlib.sha256()
-    with create_private(folder / MANIFEST) as file:
-        for line in manifest.dump():
-            data = line.encode("ascii") + b"\n"
-            digest.update(data)
-            file.write(data)
-    return digest.hexdigest()
-
-
-def read_manifest(folder: Path, sha256: str) -> Manifest:
-    """Return the manifest of a snapshot; BackupError when it is not the one that was written."""
+def read_manifest_file(folder: Path, marker: Marker) -> bytes:
+    """Return the manifest of a snapshot as stored; BackupError when it is not the one that was written."""
+    path = folder / marker.manifest
     try:
-        data = (folder / MANIFEST).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise BackupError(f"The manifest '{folder / MANIFEST}' cannot be read: {error}") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise BackupError(f"The manifest '{folder / MANIFEST}' is not the one that was written with the backup.")
-    return Manifest.parse(data.decode("ascii").splitlines())
+        raise BackupError(f"The manifest '{path}' cannot be read: {error}") from error
+    if hashlib.sha256(data).hexdigest() != marker.manifest_sha256:
+        raise BackupError(f"The manifest '{path}' is not the one that was written with the backup.")
+    return data
+
+
+def read_manifest(folder: Path, marker: Marker, unlock: Callable[[Iterator[bytes]], Iterator[bytes]]) -> Manifest:
+    """Return the manifest of a snapshot, decrypted by ``unlock``; BackupError when it cannot be the one written."""
+    path = folder / marker.manifest
+    data = read_manifest_file(folder, marker)
+    plain = b"".join(unlock(iter([data])))
+    try:
+        return Manifest.parse(plain.decode("ascii").splitlines())
+    except (ValueError, KeyError, TypeError) as error:
+        raise BackupError(f"The manifest '{path}' cannot be read by this version of redrill: {error}") from error
+
+
+@contextmanager
+def read_archive_file(folder: Path, marker: Marker, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
+    """Stream an archive as it is stored; its last chunk raises BackupError when it is not that of the snapshot."""
+    path = folder / marker.archive
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise BackupError(f"The archive '{path}' cannot be read: {error}") from error
+    with file:
+        yield _checked(file, snapshot)
+
+
+def _checked(file: IO[bytes], snapshot: Snapshot) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    yield from tee(_chunks(file), digest.update)
+    if digest.hexdigest() != snapshot.sha256:
+        raise BackupError(f"The archive of the snapshot '{snapshot.id}' is damaged or was changed after the backup.")
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    try:
+        while chunk := file.read(CHUNK):
+            yield chunk
+    except OSError as error:
+        raise BackupError(f"The archive '{file.name}' cannot be read: {error}") from error
 
 
 def write_marker(folder: Path, marker: Marker) -> None:
@@ -94,10 +138,21 @@ def read_marker(folder: Path) -> Marker:
     return marker
 
 
-def read_markers(folder: Path) -> list[Marker]:
-    """Return the markers of all snapshots in an endpoint's folder, oldest first."""
-    markers = [read_marker(marker.parent) for marker in folder.glob(f"*/{MARKER}")]
-    return sorted(markers, key=_age)
+def read_markers(folders: Sequence[Path]) -> list[Marker]:
+    """Return the markers of all snapshots in an endpoint's folders, oldest first, each from the first good copy.
+
+    BackupError when a snapshot has none that can be read.
+    """
+    good: dict[str, Marker] = {}
+    bad: dict[str, BackupError] = {}
+    for file in (marker for folder in folders for marker in sorted(folder.glob(f"*/{MARKER}"))):
+        try:
+            good.setdefault(file.parent.name, read_marker(file.parent))
+        except BackupError as error:
+            bad.setdefault(file.parent.name, error)
+    if hopeless := [error for name, error in bad.items() if name not in good]:
+        raise hopeless[0]
+    return sorted(good.values(), key=_age)
 
 
 def _age(marker: Marker) -> tuple[datetime, str]:

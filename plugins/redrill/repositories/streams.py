@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import Empty, Full, Queue
+from threading import Semaphore
 from typing import IO, TypeVar, cast
 
 import zstandard
@@ -104,3 +105,34 @@ def _put(queue: "Queue[bytes | None]", chunk: bytes | None, future: "Future[T]")
     with suppress(Empty):
         queue.get_nowait()
     return False
+
+
+def inspect(chunks: Iterator[bytes], look: Callable[[Iterator[bytes]], object]) -> Iterator[bytes]:
+    """Yield each chunk only after ``look``, in another thread, has dealt with it; what it raises is raised here.
+
+    So nobody gets a byte that was not looked at, and nobody gets to the end before ``look`` is content with the whole.
+    """
+    queue: Queue[bytes | None] = Queue()
+    turn = Semaphore(0)
+
+    def handed() -> Iterator[bytes]:
+        turn.release()
+        for chunk in iter(queue.get, None):
+            yield chunk
+            turn.release()
+
+    with ThreadPoolExecutor(1, "inspect") as pool:
+        future = pool.submit(look, handed())
+        future.add_done_callback(lambda _: turn.release())
+        try:
+            turn.acquire()
+            for chunk in chunks:
+                queue.put(chunk)
+                turn.acquire()
+                if future.done():
+                    future.result()
+                    raise BackupError("The archive is damaged: it goes on after its end.")
+                yield chunk
+        finally:
+            queue.put(None)
+        future.result()

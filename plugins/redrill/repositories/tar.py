@@ -1,17 +1,13 @@
 """Backups as plain files: one compressed tar archive, its manifest and a marker in a folder for each snapshot."""
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import IO
 
-import zstandard
 from pydantic import Field, ValidationError
 
 from redrill.errors import BackupError, FleetError, MachineError
@@ -20,37 +16,51 @@ from redrill.model.churn import churn_rules
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest, compare
+from redrill.model.secret import SecretValue
 from redrill.model.values import STATE_PATHS, Value
+from redrill.repositories.age import SUFFIX, decrypt, encrypting, parse_identities, parse_recipients
+from redrill.repositories.flags import read_flags
 from redrill.repositories.protocol import Snapshot
 from redrill.repositories.snapshot_folder import (
     ARCHIVE,
+    MANIFEST,
     Marker,
     create_private,
     make_private_folder,
     new_folder,
+    read_archive_file,
     read_manifest,
+    read_manifest_file,
     read_marker,
     read_markers,
     remove,
     sweep,
-    write_manifest,
     write_marker,
 )
-from redrill.repositories.streams import CHUNK, HeldBack, compress, decompress, hand_over, tee
-from redrill.repositories.tar_command import TRAILER, backup_command, judge_words
+from redrill.repositories.streams import decompress, hand_over
+from redrill.repositories.tar_command import judge_words
+from redrill.repositories.tar_receive import DigestingSink, receive
 from redrill.repositories.tar_stream import read_archive
+from redrill.secrets_source import reveal
 
 
 class Settings(Value):
-    """What the fleet file may say to the repository ``tar``: where, how many snapshots to keep, the zstd level."""
+    """What the fleet file may say to the repository ``tar``.
+
+    Where, how many snapshots to keep, the zstd level; ``copies`` are further folders that hold the same. Snapshots are
+    encrypted with age for ``recipients`` when there are any, and decrypted with the keys of ``identity``.
+    """
 
     directory: Path
+    copies: tuple[Path, ...] = ()
     keep: int = Field(default=3, ge=1)
     level: int = Field(default=1, ge=1, le=19)
+    recipients: tuple[str, ...] = ()
+    identity: SecretValue | None = None
 
 
 class TarRepository:
-    """Keeps snapshots of one endpoint as archives of GNU tar under ``directory``/<endpoint>/<id>."""
+    """Keeps snapshots of one endpoint as archives of GNU tar under ``directory``/<endpoint>/<id>, and in each copy."""
 
     Settings = Settings
 
@@ -58,145 +68,182 @@ class TarRepository:
         backend = endpoint.repository
         try:
             self._settings = Settings.model_validate(backend.settings if backend else {})
-        except ValidationError as error:
+            self._recipients = parse_recipients(self._settings.recipients)
+        except (ValidationError, FleetError) as error:
             raise FleetError(f"endpoints.{endpoint.name}.repository: {error}") from error
         self._endpoint = endpoint
-        self._folder = fleet.source.parent / self._settings.directory.expanduser() / endpoint.name
+        places = (self._settings.directory, *self._settings.copies)
+        self._folders = tuple(fleet.source.parent / place.expanduser() / endpoint.name for place in places)
+        if len({folder.resolve() for folder in self._folders}) < len(places):
+            raise FleetError(f"endpoints.{endpoint.name}.repository.copies: a copy needs a folder of its own.")
 
     def snapshots(self) -> list[Snapshot]:
-        """Return the complete snapshots of the endpoint, oldest first; BackupError when a marker cannot be read."""
-        return [marker.snapshot for marker in read_markers(self._folder)]
+        """Return the complete snapshots of the endpoint, oldest first; BackupError when no copy's marker is good."""
+        return [marker.snapshot for marker in read_markers(self._folders)]
 
     def create(self, machine: Machine, run: str, deadline: Deadline) -> Snapshot:
         """Back up the state paths, remove what earlier backups left unfinished, and all but the newest ``keep``."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run):
             raise BackupError(f"{run!r} is not a run id; use letters, digits, dots, underscores and hyphens.")
         created = datetime.now(UTC)
-        folder = self._folder / f"{created:%Y%m%dT%H%M%SZ}-{run}"
+        name = f"{created:%Y%m%dT%H%M%SZ}-{run}"
+        folders = [folder / name for folder in self._folders]
         try:
-            make_private_folder(self._folder)
-            sweep(self._folder)
-            with new_folder(folder):
-                marker = self._fill(folder, machine, created, deadline)
-                write_marker(folder, marker)
+            for folder in self._folders:
+                make_private_folder(folder)
+                sweep(folder)
+            with ExitStack() as stack:
+                for folder in folders:
+                    stack.enter_context(new_folder(folder))
+                marker, warnings = self._fill(folders, machine, created, deadline)
+                for folder in folders:
+                    write_marker(folder, marker)
             self._prune()
         except (OSError, MachineError) as error:
-            raise BackupError(f"The backup of '{self._endpoint.name}' into '{folder}' failed: {error}") from error
-        return marker.snapshot
+            raise BackupError(f"The backup of '{self._endpoint.name}' into '{folders[0]}' failed: {error}") from error
+        return marker.snapshot.model_copy(update={"warnings": warnings})
 
     @contextmanager
     def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
         """Stream the archive uncompressed; its last chunk raises BackupError when the file is not the verified one."""
-        path = self._folder / snapshot.id / ARCHIVE
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise BackupError(f"The archive '{path}' cannot be read: {error}") from error
-        with file:
-            yield decompress(_checked(file, snapshot))
+        with self.open_packed(snapshot) as chunks:
+            yield decompress(chunks)
+
+    @contextmanager
+    def open_packed(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
+        """Stream the archive as one zstd frame; its last chunk raises BackupError when it is not the verified one.
+
+        It comes from the first copy that is whole.
+        """
+        folder = self._choose(snapshot)
+        with read_archive_file(folder, read_marker(folder), snapshot) as chunks:
+            yield self._unlock(chunks, is_encrypted=read_marker(folder).is_encrypted)
 
     def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
-        """Read the archive from the disk, check it against its digests and manifest, and return the manifest."""
-        folder = self._folder / snapshot.id
-        marker = read_marker(folder)
-        if marker.snapshot != snapshot:
-            raise BackupError(f"The marker of the snapshot '{snapshot.id}' in '{folder}' was changed after the backup.")
-        with self.open(snapshot) as chunks:
-            found = hand_over(chunks, partial(read_archive, deadline=deadline))
-        expected = read_manifest(folder, marker.manifest_sha256)
-        if unlike := compare(expected, found):
-            raise BackupError(
-                f"The archive in '{folder}' is not what its manifest says: {'; '.join(map(str, unlike[:10]))}"
-            )
+        """Read the archive from the disk, check it against its digests and manifest, and return the manifest.
+
+        Every copy has to be there, whole.
+        """
+        expected = None
+        for folder in (endpoint / snapshot.id for endpoint in self._folders):
+            marker = read_marker(folder)
+            if _without_hidden(marker, snapshot) != snapshot:
+                raise BackupError(
+                    f"The marker of the snapshot '{snapshot.id}' in '{folder}' was changed after the backup."
+                )
+            unlock = partial(self._unlock, is_encrypted=marker.is_encrypted)
+            if expected is None:
+                expected = read_manifest(folder, marker, unlock)
+                with read_archive_file(folder, marker, snapshot) as stored:
+                    chunks = decompress(unlock(stored))
+                    found = hand_over(chunks, partial(read_archive, deadline=deadline, listed=expected))
+                _require_equal(folder, expected, found)
+            else:
+                _check_copy(folder, marker, snapshot)
+        if expected is None:
+            raise BackupError(f"There is no copy of the snapshot '{snapshot.id}'.")
         return expected
 
-    def _fill(self, folder: Path, machine: Machine, created: datetime, deadline: Deadline) -> Marker:
-        with create_private(folder / ARCHIVE) as file:
-            received = _receive(machine, file.write, self._settings.level, deadline)
+    def _choose(self, snapshot: Snapshot) -> Path:
+        """Return the folder of the first copy that is whole; the only one is not read for that."""
+        folders = [folder / snapshot.id for folder in self._folders]
+        errors = []
+        for folder in folders if len(folders) > 1 else ():
+            try:
+                _check_copy(folder, read_marker(folder), snapshot)
+            except BackupError as error:
+                errors.append(str(error))
+            else:
+                return folder
+        if errors:
+            raise BackupError(f"No copy of the snapshot '{snapshot.id}' is whole: {' '.join(errors)}")
+        return folders[0]
+
+    def _unlock(self, chunks: Iterator[bytes], *, is_encrypted: bool) -> Iterator[bytes]:
+        """Decrypt with the identity that the fleet file names; BackupError when there is none that fits."""
+        if not is_encrypted:
+            return chunks
+        identity = self._settings.identity
+        if identity is None:
+            raise BackupError(
+                f"The backup of '{self._endpoint.name}' is encrypted, but 'repository.identity' names no key that "
+                "decrypts it."
+            )
+        try:
+            return decrypt(chunks, parse_identities(reveal(identity), identity.origin))
+        except FleetError as error:
+            raise BackupError(f"The backup of '{self._endpoint.name}' cannot be decrypted: {error}") from error
+
+    def _fill(
+        self, folders: Sequence[Path], machine: Machine, created: datetime, deadline: Deadline
+    ) -> tuple[Marker, tuple[str, ...]]:
+        """Write archive and manifest into each folder; return the marker and all warnings."""
+        is_encrypted = bool(self._recipients)
+        suffix = SUFFIX if is_encrypted else ""
+        with self._new_files(folders, ARCHIVE + suffix) as archive, self._locked(archive) as write:
+            received = receive(machine, write, self._settings.level, deadline)
         warnings = judge_words(received.trailer, received.manifest, churn_rules(self._endpoint.churn))
-        entries = received.manifest.entries
+        flags = read_flags(machine, received.manifest, deadline)
+        manifest = replace(received.manifest, flags=flags.by_path)
+        warnings = (*warnings, *flags.warnings)
+        with self._new_files(folders, MANIFEST + suffix) as listing, self._locked(listing) as write:
+            write("".join(f"{line}\n" for line in manifest.dump()).encode("ascii"))
+        hidden = (f"{len(warnings)} warnings name files; the record of the run has them",) if warnings else ()
         snapshot = Snapshot(
-            id=folder.name,
+            id=folders[0].name,
             endpoint=self._endpoint.name,
             created=created,
             paths=STATE_PATHS,
-            entries=len(entries),
-            size=sum(entry.size for entry in entries.values()),
-            stored_size=received.size,
-            sha256=received.sha256,
-            warnings=warnings,
+            entries=len(manifest.entries),
+            size=sum(entry.size for entry in manifest.entries.values()),
+            stored_size=archive.size,
+            sha256=archive.sha256,
+            warnings=hidden if is_encrypted else warnings,
         )
-        return Marker(snapshot=snapshot, manifest_sha256=write_manifest(folder, received.manifest))
+        return Marker(snapshot=snapshot, manifest_sha256=listing.sha256, is_encrypted=is_encrypted), warnings
+
+    @contextmanager
+    def _new_files(self, folders: Sequence[Path], name: str) -> Iterator[DigestingSink]:
+        with ExitStack() as stack:
+            files = [stack.enter_context(create_private(folder / name)) for folder in folders]
+            yield DigestingSink(*(file.write for file in files))
+
+    @contextmanager
+    def _locked(self, sink: DigestingSink) -> Iterator[Callable[[bytes], object]]:
+        with encrypting(sink, self._recipients) if self._recipients else nullcontext(sink) as write:
+            yield write
 
     def _prune(self) -> None:
-        old = read_markers(self._folder)[: -self._settings.keep]
-        remove(self._folder / marker.snapshot.id for marker in old)
+        old = read_markers(self._folders)[: -self._settings.keep]
+        for folder in self._folders:
+            remove(folder / marker.snapshot.id for marker in old if (folder / marker.snapshot.id).exists())
 
 
-@dataclass(frozen=True, slots=True)
-class _Received:
-    manifest: Manifest
-    trailer: bytes
-    sha256: str
-    size: int
+def encryption_state(endpoint: Endpoint) -> str:
+    """Return for the plan how the backups of an endpoint are kept: a warning when they are not encrypted."""
+    backend = endpoint.repository
+    recipients = backend.settings.get("recipients") if backend else None
+    if recipients:
+        return f"encrypted with age for {len(recipients)} recipient{'s' if len(recipients) > 1 else ''}"
+    return "WARNING: the backups are not encrypted at rest; give the repository 'recipients' (age1…) and an 'identity'"
 
 
-class _Sink:
-    """Writes what is stored and remembers its digest and size."""
-
-    def __init__(self, write: Callable[[bytes], object]) -> None:
-        self._write = write
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def __call__(self, data: bytes) -> None:
-        self._write(data)
-        self.digest.update(data)
-        self.size += len(data)
+def _without_hidden(marker: Marker, snapshot: Snapshot) -> Snapshot:
+    """Return what a marker tells, but for the warnings that an encrypted snapshot keeps to itself."""
+    warnings = snapshot.warnings if marker.is_encrypted else marker.snapshot.warnings
+    return marker.snapshot.model_copy(update={"warnings": warnings})
 
 
-def _receive(machine: Machine, write: Callable[[bytes], object], level: int, deadline: Deadline) -> _Received:
-    """Store the archive of a machine and read what it holds in the same pass."""
-    sink = _Sink(write)
-    with machine.receive(backup_command(level), deadline) as chunks:
-        body = HeldBack(chunks, TRAILER)
-        stored = _store(iter(body), sink, level)
-        manifest = _read_unless_ended(body, lambda: hand_over(stored, partial(read_archive, deadline=deadline)))
-    if manifest is None:
-        raise BackupError(f"The archive of '{machine.name}' ended before tar could say how it went.")
-    return _Received(manifest, body.tail, sink.digest.hexdigest(), sink.size)
+def _check_copy(folder: Path, marker: Marker, snapshot: Snapshot) -> None:
+    """Read the files of one copy; BackupError unless they are those that were written."""
+    read_manifest_file(folder, marker)
+    with read_archive_file(folder, marker, snapshot) as chunks:
+        for _ in chunks:
+            pass
 
 
-def _read_unless_ended(body: HeldBack, read: Callable[[], Manifest]) -> Manifest | None:
-    """Return the manifest; None when the command ended early, whose own words then say more than the archive can."""
-    try:
-        return read()
-    except BackupError:
-        if len(body.tail) == TRAILER:
-            raise
-        return None
-
-
-def _store(body: Iterator[bytes], sink: _Sink, level: int) -> Iterator[bytes]:
-    """Yield the uncompressed archive while its compressed form, whoever made it, goes to the sink."""
-    first = next(body, b"")
-    while len(first) < len(zstandard.FRAME_HEADER) and (more := next(body, b"")):
-        first += more
-    whole = chain([first], body)
-    packed = whole if first.startswith(zstandard.FRAME_HEADER) else compress(whole, level)
-    return decompress(tee(packed, sink))
-
-
-def _checked(file: IO[bytes], snapshot: Snapshot) -> Iterator[bytes]:
-    digest = hashlib.sha256()
-    yield from tee(_chunks(file), digest.update)
-    if digest.hexdigest() != snapshot.sha256:
-        raise BackupError(f"The archive of the snapshot '{snapshot.id}' is damaged or was changed after the backup.")
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    try:
-        while chunk := file.read(CHUNK):
-            yield chunk
-    except OSError as error:
-        raise BackupError(f"The archive '{file.name}' cannot be read: {error}") from error
+def _require_equal(folder: Path, expected: Manifest, found: Manifest) -> None:
+    if unlike := compare(expected, found):
+        raise BackupError(
+            f"The archive in '{folder}' is not what its manifest says: {'; '.join(map(str, unlike[:10]))}"
+        )

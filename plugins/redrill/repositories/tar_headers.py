@@ -16,6 +16,9 @@ _PLAIN_KEYS = frozenset(
     b"path linkpath size uid gid mtime atime ctime uname gname GNU.dumpdir "
     b"GNU.sparse.major GNU.sparse.minor GNU.sparse.name GNU.sparse.realsize".split()
 )
+_NAMESPACES = (b"user.", b"trusted.", b"security.", b"btrfs.", b"system.posix_acl_access", b"system.posix_acl_default")
+_LARGEST_ID = 2**32 - 2  # the one above means 'leave it as it is'
+_LATEST = 1 << 40  # seconds; no clock is there for 35,000 years
 _TIME = re.compile(rb"(-?)(\d{1,19})(?:\.(\d{1,9})\d*)?")
 
 
@@ -58,7 +61,10 @@ class Header:
     @property
     def owner(self) -> tuple[int, int]:
         """The numeric owner and group."""
-        return self._number(b"uid", 108, 116), self._number(b"gid", 116, 124)
+        owner = self._number(b"uid", 108, 116), self._number(b"gid", 116, 124)
+        if max(owner) > _LARGEST_ID:
+            raise BackupError(f"The archive holds {self.name[:200]!r} with the owner {owner}, which no system has.")
+        return owner
 
     @property
     def mtime_ns(self) -> int:
@@ -82,10 +88,13 @@ class Header:
 
     @property
     def xattrs(self) -> Iterator[tuple[bytes, bytes]]:
-        """The extended attributes, names unescaped."""
+        """The extended attributes, names unescaped; BackupError for one of a namespace that Linux does not have."""
         for key, value in self.pax.items():
             if key.startswith(_XATTR):
-                yield key.removeprefix(_XATTR).replace(b"%3D", b"=").replace(b"%25", b"%"), value
+                name = key.removeprefix(_XATTR).replace(b"%3D", b"=").replace(b"%25", b"%")
+                if not name.startswith(_NAMESPACES):
+                    raise BackupError(f"The archive holds {self.name[:200]!r} with the unknown attribute {name!r}.")
+                yield name, value
 
     def _number(self, key: bytes, start: int, end: int) -> int:
         stated = self.pax.get(key)
@@ -146,5 +155,7 @@ def _nanoseconds(text: bytes) -> int:
     if found is None:
         raise BackupError(f"The archive is damaged: {text[:40]!r} is not a time.")
     sign, seconds, fraction = found.groups()
+    if int(seconds) > _LATEST:
+        raise BackupError(f"The archive holds a file of the time {text[:40]!r}, which no file system could keep.")
     value = int(seconds) * 10**9 + int((fraction or b"").ljust(9, b"0"))
     return -value if sign else value

@@ -3,14 +3,24 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Protocol
 
 from redrill.errors import BackupError
 from redrill.machine.walker import decode, with_link_groups
 from redrill.model.deadline import Deadline
-from redrill.model.manifest import Entry, EntryKind, Manifest
+from redrill.model.manifest import ATTRIBUTES, Difference, Entry, EntryKind, Manifest
 from redrill.model.values import STATE_PATHS
 from redrill.repositories.tar_headers import BLOCK, MAX_PAX, Header, check_block, decimal, parse_pax
+
+LONGEST_NAME, LONGEST_PATH = 255, 4095
+"""Bytes; no tool restores what has longer names than the kernel takes."""
+
+LARGEST_FILE = 1 << 44
+"""Bytes; what ext4 can hold. A sparse file may claim more in a few bytes, and reading it would never end."""
+
+MOST_PADDING = 1 << 20
+"""Zeros after the end of an archive; GNU tar writes 10 KiB at most."""
 
 _KINDS = {
     b"0": EntryKind.FILE,
@@ -22,26 +32,35 @@ _KINDS = {
 }
 _TOPS = tuple(path.strip("/").encode() for path in STATE_PATHS)
 _ZEROS = bytes(1 << 20)
+_STATED = tuple(name for name in ATTRIBUTES if name not in ("sha256", "link_group"))
+"""What is known of a member before its data is read."""
 
 
 class _Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
+    def hexdigest(self) -> str: ...
 
-def read_archive(chunks: Iterator[bytes], deadline: Deadline) -> Manifest:
+
+def read_archive(
+    chunks: Iterator[bytes], deadline: Deadline, listed: Manifest | None = None, *, with_hashes: bool = True
+) -> Manifest:
     """Return the exact manifest of an uncompressed archive that GNU tar wrote in the POSIX format.
 
     Raises BackupError when it is cut off or damaged, and for every member that could not be restored safely: outside
     the state paths, below something that is no directory, there twice, of an unknown type; also after the deadline.
+    With ``listed``, the manifest of the verified backup, every member must be in it as it is, before its data is read.
+    Without ``with_hashes`` the contents are passed over.
     """
     reader = _Reader(chunks, deadline)
-    archive = _Archive()
+    archive = _Archive(listed, with_hashes=with_hashes)
     pax: dict[bytes, bytes] = {}
+    most_pax = _most_pax(listed)
     while (block := reader.read(BLOCK)).strip(b"\0"):
         check_block(block)
         header = Header(block, pax)
         if header.type == b"x":
-            if pax or header.size > MAX_PAX:
+            if pax or header.size > most_pax:
                 raise BackupError("The archive is damaged: an extended header is doubled or far too big.")
             pax = parse_pax(reader.read_padded(header.size))
             continue
@@ -51,6 +70,15 @@ def read_archive(chunks: Iterator[bytes], deadline: Deadline) -> Manifest:
         raise BackupError("The archive is damaged: its end is not where it should be.")
     reader.finish()
     return archive.manifest()
+
+
+def _most_pax(listed: Manifest | None) -> int:
+    """Return how large one extended header may be: the names in a directory and the attributes all stand in it."""
+    if listed is None:
+        return MAX_PAX
+    names = sum(4 * len(path) for path in listed.entries)
+    values = sum(len(value) for entry in listed.entries.values() for _, value in entry.xattrs)
+    return min(MAX_PAX, (1 << 20) + names + values)
 
 
 class _Reader:
@@ -89,23 +117,27 @@ class _Reader:
             size -= len(piece)
             yield piece
 
-    def hash_into(self, digest: _Hash, size: int) -> None:
-        """Feed ``size`` bytes of the archive to a digest."""
+    def hash_into(self, digest: _Hash | None, size: int) -> None:
+        """Feed ``size`` bytes of the archive to a digest, or pass over them."""
         for piece in self.pieces(size):
-            digest.update(piece)
+            if digest:
+                digest.update(piece)
 
-    def hash_hole(self, digest: _Hash, size: int) -> None:
+    def hash_hole(self, digest: _Hash | None, size: int) -> None:
         """Feed ``size`` zeros, which are not in the archive, to a digest."""
-        while size:
+        while digest and size:
             self._check_time()
             digest.update(_ZEROS[:size])
             size -= min(size, len(_ZEROS))
 
     def finish(self) -> None:
         """Read to the end of the stream; BackupError when anything but padding follows."""
-        rest = self._buffer[self._start :]
-        if rest.strip(b"\0") or any(chunk.strip(b"\0") for chunk in self._chunks):
-            raise BackupError("The archive is damaged: something follows its end.")
+        padding = 0
+        for chunk in chain([self._buffer[self._start :]], self._chunks):
+            self._check_time()
+            padding += len(chunk)
+            if chunk.strip(b"\0") or padding > MOST_PADDING:
+                raise BackupError("The archive is damaged: something follows its end.")
 
     def _fill(self) -> None:
         self._check_time()
@@ -120,9 +152,11 @@ class _Reader:
 
 
 class _Archive:
-    """The entries of an archive, each checked against those before it."""
+    """The entries of an archive, each checked against those before it and against what is listed, if anything is."""
 
-    def __init__(self) -> None:
+    def __init__(self, listed: Manifest | None, *, with_hashes: bool) -> None:
+        self._listed = listed
+        self._with_hashes = with_hashes
         self._entries: dict[str, Entry] = {}
         self._links: dict[str, list[str]] = {}
         self._roots: dict[str, str] = {}
@@ -135,18 +169,33 @@ class _Archive:
         parent = self._entries.get(path.rpartition("/")[0])
         if path not in STATE_PATHS and (parent is None or parent.kind is not EntryKind.DIRECTORY):
             raise BackupError(f"The archive holds {path!r}, but not the directory that it lies in before it.")
-        if header.type == b"1":
-            self._entries[path] = self._link(path, header)
-        else:
-            self._entries[path] = _read_entry(path, header, reader)
+        entry = self._link(path, header) if header.type == b"1" else _read_entry(path, header)
+        self._check_listed(entry)
+        if header.type == b"0":
+            digest = _read_content(header, reader, with_hashes=self._with_hashes)
+            entry = replace(entry, sha256=digest)
+        self._entries[path] = entry
 
     def manifest(self) -> Manifest:
         """Return all entries, with their link groups."""
-        missing = [path for path in STATE_PATHS if path not in self._entries]
+        wanted = self._listed.entries if self._listed else STATE_PATHS
+        missing = [path for path in wanted if path not in self._entries]
         if missing:
-            raise BackupError(f"The archive does not hold {', '.join(missing)}.")
+            shown = ", ".join(map(repr, missing[:10])) + (f" and {len(missing) - 10} more" if missing[10:] else "")
+            raise BackupError(f"The archive does not hold {shown}.")
         groups = ([first, *others] for first, others in self._links.items())
         return Manifest(with_link_groups(self._entries, groups))
+
+    def _check_listed(self, entry: Entry) -> None:
+        if self._listed is None:
+            return
+        listed = self._listed.entries.get(entry.path)
+        if listed is None:
+            raise BackupError(f"The archive holds {entry.path!r}, which the manifest of the backup does not list.")
+        pairs = [(name, getattr(listed, name), getattr(entry, name)) for name in _STATED]
+        unlike = [Difference(entry.path, name, there, here) for name, there, here in pairs if there != here]
+        if unlike:
+            raise BackupError(f"The archive is not what the manifest of the backup says: {'; '.join(map(str, unlike))}")
 
     def _link(self, path: str, header: Header) -> Entry:
         first = _check_name(header.target)
@@ -162,11 +211,21 @@ def _check_name(name: bytes) -> str:
     stem = name.removesuffix(b"/")
     parts = stem.split(b"/")
     if b"\0" in name or not all(parts) or b"." in parts or b".." in parts or parts[0] not in _TOPS:
-        raise BackupError(f"The archive holds {decode(name)!r}, which is not a plain name inside the state paths.")
+        raise BackupError(f"The archive holds {_shown(name)}, which is not a plain name inside the state paths.")
+    if len(stem) >= LONGEST_PATH or max(map(len, parts)) > LONGEST_NAME:
+        raise BackupError(
+            f"The archive holds {_shown(name)} of {len(name)} bytes: longer than a path ({LONGEST_PATH}) or a name "
+            f"({LONGEST_NAME}) can be, so nothing could restore it."
+        )
     return "/" + decode(stem)
 
 
-def _read_entry(path: str, header: Header, reader: _Reader) -> Entry:
+def _shown(name: bytes) -> str:
+    return repr(decode(name[:200])) + ("…" if len(name) > 200 else "")
+
+
+def _read_entry(path: str, header: Header) -> Entry:
+    """Return what the header alone says: an entry without the digest of its content."""
     kind = _KINDS[header.type]
     is_file = kind is EntryKind.FILE
     is_link = kind is EntryKind.SYMLINK
@@ -174,7 +233,9 @@ def _read_entry(path: str, header: Header, reader: _Reader) -> Entry:
         raise BackupError(f"The archive holds data for {path!r}, which is a {kind.value}.")
     if is_link and (not header.target or b"\0" in header.target):
         raise BackupError(f"The archive holds the link {path!r} with the target {header.target!r}.")
-    size, digest = _read_content(header, reader) if is_file else (0, None)
+    size = header.size if header.real_size is None else header.real_size
+    if size > LARGEST_FILE:
+        raise BackupError(f"The archive claims that {path!r} has {size} bytes, which no file system could hold.")
     uid, gid = header.owner
     return Entry(
         path=path,
@@ -184,25 +245,23 @@ def _read_entry(path: str, header: Header, reader: _Reader) -> Entry:
         gid=gid,
         size=size,
         mtime_ns=header.mtime_ns,
-        sha256=digest,
         target=decode(header.target) if is_link else None,
         device=header.device if kind in (EntryKind.BLOCK, EntryKind.CHARACTER) else None,
         xattrs=tuple(sorted((decode(name), value.hex()) for name, value in header.xattrs)),
     )
 
 
-def _read_content(header: Header, reader: _Reader) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    size, real_size = header.size, header.real_size
-    if real_size is None:
-        reader.hash_into(digest, size)
+def _read_content(header: Header, reader: _Reader, *, with_hashes: bool) -> str | None:
+    digest = hashlib.sha256() if with_hashes else None
+    if header.real_size is None:
+        reader.hash_into(digest, header.size)
     else:
-        _read_sparse(size, real_size, digest, reader)
-    reader.skip_padding(size)
-    return size if real_size is None else real_size, digest.hexdigest()
+        _read_sparse(header.size, header.real_size, digest, reader)
+    reader.skip_padding(header.size)
+    return digest.hexdigest() if digest else None
 
 
-def _read_sparse(stored: int, real_size: int, digest: _Hash, reader: _Reader) -> None:
+def _read_sparse(stored: int, real_size: int, digest: _Hash | None, reader: _Reader) -> None:
     """Read a sparse file of the format 1.0: a map of decimal lines, padded to blocks, then the data of its parts."""
     numbers, map_size = _read_map(reader, stored)
     position = 0

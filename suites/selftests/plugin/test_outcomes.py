@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from redrill.drill.lock import hold_endpoint
 from redrill.model.manifest import ATTRIBUTES, Manifest, compare
-from selftests.support.drills import Drilled, read_run, run_pytest, run_redrill
+from selftests.support.drills import ENVIRONMENT, Drilled, read_run, run_pytest, run_redrill
 from selftests.support.orchard import ENDPOINTS, SUITES, Orchard, plant_orchard, redeploys
 
 NO_TIMES = [name for name in ATTRIBUTES if name != "mtime_ns"]
@@ -51,6 +52,25 @@ def assert_is_one_message(run: Drilled, *words: str) -> None:
 def state_of(orchard: Orchard, endpoint: str) -> Manifest:
     everything = orchard.manifest()
     return Manifest({path: entry for path, entry in everything.entries.items() if path.startswith(f"/{endpoint}/")})
+
+
+@contextmanager
+def slow_drill(orchard: Orchard, reports: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A drill in which 'oak-1' does not finish its boot before the context is left, and what it has printed."""
+    reports.mkdir(parents=True)
+    go, output = orchard.folder / "go", list[str]()
+    script = orchard.root("oak-1") / "etc/rc.start/70-slow"
+    script.write_text(f"i=0\nwhile [ ! -e '{go}' ] && [ $((i += 1)) -lt 1200 ]; do sleep 0.05; done\n")
+    options = (f"--redrill-fleet={orchard.fleet}", "--redrill-mode=replace", *ENVIRONMENT)
+    command = [sys.executable, "-m", "pytest", *SUITES, *options]
+    command += [f"--redrill-reports={reports}"]
+    with subprocess.Popen(command, cwd=reports, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        while sum(line.endswith("s  complete\n") for line in output) < 2 and process.poll() is None:
+            output.append(process.stdout.readline())
+        yield process, output
+        go.touch()
+        output.append(process.stdout.read())
 
 
 # ---- the harness is broken -----------------------------------------------------------------------------------------
@@ -104,16 +124,9 @@ def test_a_file_of_tests_that_cannot_be_collected_drills_nothing(
 
 
 def test_a_signal_stops_the_judging_and_lets_the_drills_end(orchard: Orchard, reports: Path) -> None:
-    reports.mkdir()
-    (orchard.root("oak-1") / "etc/rc.start/70-slow").write_text("sleep 2\n")
-    command = [sys.executable, "-m", "pytest", *SUITES, f"--redrill-fleet={orchard.fleet}", "--redrill-mode=replace"]
-    command += [f"--redrill-reports={reports}"]
-    with subprocess.Popen(command, cwd=reports, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        next(line for line in process.stdout if line.startswith("oak-1            verify restore"))
+    with slow_drill(orchard, reports) as (process, output):
         process.send_signal(signal.SIGINT)
-        output = process.stdout.read()
-    run = read_run(reports, process.returncode, output)
+    run = read_run(reports, process.returncode, "".join(output))
     assert run.status == 15, run.output
     assert run.verdict["reasons"][0] == "The session was stopped by a signal."
     assert [record["failure"] for record in run.records.values()] == [None] * 3
@@ -184,13 +197,15 @@ def test_an_endpoint_that_is_not_expendable_is_refused_and_untouched(orchard: Or
 
 
 def test_an_endpoint_that_another_drill_holds_is_left_alone(orchard: Orchard, reports: Path) -> None:
-    before = state_of(orchard, "oak-1")
-    with hold_endpoint("oak-1", str(orchard.root("oak-1")), "20260101T000000Z-aaaa"):
-        run = orchard.drill(reports)
-    assert run.status == 11, run.output
-    assert_others_are_approved(run, "oak-1")
-    assert "is held by run '20260101T000000Z-aaaa'" in first_cause(run, "oak-1")
-    assert state_of(orchard, "oak-1") == before
+    with slow_drill(orchard, reports / "first") as (process, output):
+        second = orchard.drill(reports / "second")
+    first = read_run(reports / "first", process.returncode, "".join(output))
+    assert second.status == 11, second.output
+    assert_others_are_approved(second, "oak-1")
+    assert first.folder
+    assert first.folder.name in first_cause(second, "oak-1")
+    assert first.status == 0, first.output
+    assert redeploys(first) + redeploys(second) == orchard.boots == Counter({"oak-1": 1, "elm-1": 2, "ash-1": 2})
 
 
 def test_without_a_good_backup_nothing_is_wiped(orchard: Orchard, reports: Path) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ENVIRONMENT = ("--redrill-environment=lab",)
+"""What a run that wipes must say of the sample fleets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drilled:
@@ -38,7 +41,8 @@ def run_redrill(fleet: Path, reports: Path, *arguments: str, timeout: float = 30
 def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0) -> Drilled:
     """Run pytest in ``reports`` with these arguments and nothing else but where reports go; return its newest run."""
     reports.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pytest", f"--redrill-reports={reports}", *arguments]
+    environment = ENVIRONMENT if "--redrill-mode=replace" in arguments else ()
+    command = [sys.executable, "-m", "pytest", f"--redrill-reports={reports}", *environment, *arguments]
     done = subprocess.run(
         command, cwd=reports, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
     )

@@ -22,7 +22,7 @@ class KeepsOptProvisioner(NspawnProvisioner):
 
     def redeploy_stopped(self, deadline: Deadline) -> Path:
         with tempfile.TemporaryDirectory() as kept:
-            subprocess.run(["cp", "-a", self.place.merged / "opt/.", kept], check=True)
+            subprocess.run(["cp", "-a", f"{self.place.merged}/opt/.", kept], check=True)
             root = super().redeploy_stopped(deadline)
             subprocess.run(["cp", "-a", f"{kept}/.", root / "opt"], check=True)
         return root
@@ -101,7 +101,8 @@ class SameBootProvisioner(TreeProvisioner):
 
     def boot(self, deadline: Deadline) -> Location:
         location = super().boot(deadline)
-        (self._root / "run/boot-id").write_text(self._old)
+        for name in ("boot-id", "app.started"):
+            (self._root / "run" / name).write_text(self._old)
         return location
 
 
@@ -127,15 +128,21 @@ class SpoilingRepository(TarRepository):
         raise NotImplementedError
 
 
+def _end_of_member(archive: bytes, at: int) -> int:
+    size = int(archive[at + 124 : at + 136].rstrip(b"\0 "), 8)
+    return at + 512 + -(-size // 512) * 512
+
+
 class LosesFileRepository(SpoilingRepository):
     """Loses one file of the archive."""
 
     def spoil(self, archive: bytes) -> bytes:
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(archive)
-            file.flush()
-            subprocess.run(["tar", "--delete", "-f", file.name, "home/alice/photo.raw"], check=True)
-            return Path(file.name).read_bytes()
+        start = at = 0
+        while not archive[at : at + 100].startswith(b"home/alice/photo.raw\0"):
+            is_header_of_next = archive[at + 156 : at + 157] == b"x"
+            at = _end_of_member(archive, at)
+            start = start if is_header_of_next else at
+        return archive[:start] + archive[_end_of_member(archive, at) :]
 
 
 class LosesAttributeRepository(SpoilingRepository):
@@ -147,14 +154,14 @@ class LosesAttributeRepository(SpoilingRepository):
 
 
 class LosesModeRepository(SpoilingRepository):
-    """Restores secrets readable by everybody."""
+    """Restores a file so that everybody can write it."""
 
     def spoil(self, archive: bytes) -> bytes:
-        name = b"etc/shop/pgpass\0"
+        name = b"etc/postgresql/15/main/pg_hba.conf\0"
         at = archive.index(name)
         header = bytearray(archive[at : at + 512])
-        assert header[100:108] == b"0000600\0"
-        header[100:108] = b"0000644\0"
+        assert header[100:108] == b"0000640\0"
+        header[100:108] = b"0000666\0"
         header[148:156] = b" " * 8
         header[148:156] = b"%06o\0 " % sum(header)
         return archive[:at] + bytes(header) + archive[at + 512 :]

@@ -23,7 +23,7 @@ def lab_fleet(tmp_path: Path, name: str, subnet: str) -> Path:
         assert old in text
         text = text.replace(old, new)
     path = tmp_path / f"{name}.yml"
-    path.write_text(text)
+    path.write_text(f"{text}\nlocks: {{kind: flock, folder: {tmp_path / 'locks'}}}\n")
     return path
 
 

@@ -13,7 +13,7 @@ def tree_fleet(folder: Path) -> Path:
     images = TREE_FLEET.parents[1] / "images"
     text = TREE_FLEET.read_text().replace("../../.lab/tree", str(folder / "lab")).replace("../images", str(images))
     file = folder / "tree.yml"
-    file.write_text(text)
+    file.write_text(f"{text}\nlocks: {{kind: flock, folder: {folder / 'locks'}}}\n")
     fleet = load_fleet(file)
     for endpoint in trees_of(fleet):
         bring_up_tree(fleet, endpoint, lambda _line: None)

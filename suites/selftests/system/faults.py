@@ -26,8 +26,9 @@ RECOVERY = (
         "db-1",
         ("application_is_healthy:postgresql", "recovery_time_is_within_its_objective:postgresql"),
         f"The page cache hides it, the backup keeps it faithfully; only a restart tells. {NEVER_HEALTHY}",
-        'cd / && psql() { runuser -u postgres -- psql -At shop -c "$1"; } && psql CHECKPOINT && '
-        "psql 'SELECT count(*) FROM orders' && file=$(psql \"SELECT pg_relation_filepath('orders')\") && "
+        'cd / && ask() { runuser -u postgres -- psql -At shop -c "$1"; } && ask "VACUUM orders" && '
+        "ask 'SELECT count(*) FROM orders' && ask CHECKPOINT && "
+        "file=$(ask \"SELECT pg_relation_filepath('orders')\") && "
         "dd if=/dev/urandom of=/var/lib/postgresql/15/main/$file bs=1 seek=820000 count=64 conv=notrunc",
         fleet=SHORT_RTO,
         needs_rebuild=True,
@@ -37,7 +38,7 @@ RECOVERY = (
         "kv-1",
         "recovery_time_is_within_its_objective:redis",
         "It does come back, but later than the business was told.",
-        drop_in("redis-server.service", "[Service]\\nExecStartPre=/bin/sleep 7\\n"),
+        drop_in("redis-server.service", "[Service]\\nExecStartPre=+/bin/sleep 7\\n"),
         heal=no_drop_in("redis-server.service"),
         fleet=SHORT_RTO,
     ),
@@ -46,7 +47,7 @@ RECOVERY = (
         "web-1",
         ("application_is_healthy:shop", "recovery_time_is_within_its_objective:shop"),
         f"A single good answer is no recovery: health must hold. {NEVER_HEALTHY}",
-        "echo 'limit_req_zone $server_name zone=all:1m rate=6r/m;' >/etc/nginx/conf.d/limit.conf && "
+        "echo 'limit_req_zone $host zone=all:1m rate=6r/m;' >/etc/nginx/conf.d/limit.conf && "
         "sed -i 's|root /var/www/shop;|& limit_req zone=all;|' /etc/nginx/sites-available/shop",
         heal="rm /etc/nginx/conf.d/limit.conf && "
         "sed -i 's| limit_req zone=all;||' /etc/nginx/sites-available/shop && systemctl reload nginx",
@@ -200,12 +201,12 @@ BACKENDS = (
         needs_rebuild=True,
     ),
     fault(
-        "the restore opens a secret to everybody",
+        "the restore lets everybody write a file",
         "db-1",
         "restored_trees_equal_the_backup",
-        "One bit of one mode, and the password of the database is public.",
+        "Some bits of one mode, and everybody may say who logs in to the database.",
         fleet={"repository": {"kind": "loses-mode"}},
-        heal="chmod 600 /etc/shop/pgpass",
+        heal="chmod 640 /etc/postgresql/15/main/pg_hba.conf",
     ),
     fault(
         "files are replaced under a running system",

@@ -101,12 +101,12 @@ BY_HAND = (
 
 AT_BOOT = (
     fault(
-        "a boot agent opens a secret to everybody",
+        "a boot agent lets everybody write a file",
         "db-1",
         "home_etc_and_var_stay_as_restored",
         "The restore was right; the first boot undid it.",
-        at_boot("chmod 666 /etc/shop/pgpass"),
-        heal=no_agent("chmod 600 /etc/shop/pgpass"),
+        at_boot("chmod 666 /etc/postgresql/15/main/pg_hba.conf"),
+        heal=no_agent("chmod 640 /etc/postgresql/15/main/pg_hba.conf"),
     ),
     fault(
         "a boot agent rewrites a configuration file",
@@ -161,7 +161,11 @@ AT_BOOT = (
         "kv-1",
         "identity_came_back",
         "Even where somebody has declared the file as churn, an endpoint that comes back as another one is told.",
-        at_boot("echo 0123456789abcdef0123456789abcdef >/etc/machine-id"),
+        # The uploader looks for the journal by the machine id when it starts, so it must have started.
+        at_boot(
+            "until systemctl -q is-active systemd-journal-upload; do sleep 0.1; done; sleep 2; "
+            "echo 0123456789abcdef0123456789abcdef >/etc/machine-id"
+        ),
         heal=no_agent(),
         fleet={"churn": ["/etc/machine-id content"]},
         needs_rebuild=True,

@@ -87,6 +87,7 @@ class Range:
 def derive_fleet(base: Path, path: Path, settings: dict[str, Any]) -> Path:
     """Write a copy of a fleet file in which endpoints say something more."""
     document = yaml.safe_load(base.read_text())
+    document["defaults"]["objectives"]["rto"] = "40s"
     for name, more in settings.items():
         for key, value in more.items():
             whole = document["defaults"].get(key) or document["roles"][document["endpoints"][name]["role"]].get(key)

@@ -151,16 +151,25 @@ def test_a_reader_that_goes_away_gets_no_traceback(start):
 
 def test_the_command_line_leaves_no_say_to_a_configuration_that_lies_around(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    command = pytest_command(fleet_file=Path("f.yml"), mode="observe", names=["a", "b"], roles=[], tags=[], extra=["x"])
+    command = pytest_command(
+        fleet_file=Path("f.yml"),
+        mode="observe",
+        names=["a", "b"],
+        roles=[],
+        tags=[],
+        said={"confirm": "p", "change": None},
+        extra=["x"],
+    )
     assert command == [
         *(sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={tmp_path}", "--pyargs", "redrill_suites"),
-        *("--redrill-fleet=f.yml", "--redrill-mode=observe", "--redrill-endpoint=a", "--redrill-endpoint=b", "x"),
+        *("--redrill-fleet=f.yml", "--redrill-mode=observe", "--redrill-endpoint=a", "--redrill-endpoint=b"),
+        *("--redrill-confirm=p", "x"),
     ]
 
 
 @pytest.mark.parametrize("option", ["--endpoint", "--role", "--tag"])
 def test_an_empty_choice_never_means_all(fleet_file, option, capsys):
-    assert main(["run", str(fleet_file), f"{option}="]) == Exit.USAGE
+    assert main(["run", str(fleet_file), f"{option}="]) == Exit.GUARD
     assert "which never means all" in capsys.readouterr().err
 
 
@@ -186,14 +195,13 @@ def test_a_missing_fleet_file_is_one_clear_sentence(capsys):
     assert capsys.readouterr().err == expected
 
 
-def test_a_plan_shows_what_would_happen_and_what_is_refused(fleet_file, capsys):
-    assert main(["plan", str(fleet_file), "--mode", "replace"]) == 0
+def test_a_plan_to_observe_shows_every_endpoint(fleet_file, capsys):
+    assert main(["plan", str(fleet_file)]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if "10.0.0." in line]
     web, logs = rows
     assert [cell.strip() for cell in web.strip("│").split("│")] == [
-        *("web-1", "web", "10.0.0.1", "made-up", "debian 12", "keeper", "yes", "wipe, redeploy, restore")
+        *("web-1", "web", "10.0.0.1", "made-up", "debian 12", "keeper", "yes", "observe, change nothing")
     ]
-    assert "REFUSED: it is not 'expendable: true'" in logs
     assert "10.0.0.2 port 2222" in logs
 
 
@@ -204,7 +212,7 @@ def test_a_plan_to_observe_refuses_nothing(fleet_file, capsys):
 
 def test_a_plan_that_refuses_everything_ends_with_the_status_of_a_guard(fleet_file, capsys):
     assert main(["plan", str(fleet_file), "--mode", "replace", "--endpoint", "logs-1"]) == Exit.GUARD
-    assert "would refuse every endpoint" in capsys.readouterr().err
+    assert "must not wipe 'logs-1': it is not 'expendable: true'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("installed")

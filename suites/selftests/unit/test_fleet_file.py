@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from redrill.errors import FleetError
+from redrill.errors import FleetError, GuardError
 from redrill.loader import load_fleet, select_endpoints
 from redrill.model.fleet_file import parse_fleet
 from redrill.model.fleet_schema import fleet_schema
@@ -107,8 +107,8 @@ def test_the_source_is_absolute_however_the_file_was_named():
         (
             wrap("nam: 1"),
             "3:11: endpoints.web-1.nam: unknown key 'nam'; known are: 'address', 'applications', 'churn', 'day1', "
-            "'expendable', 'image', 'log_sink', 'objectives', 'provisioner', 'repository', 'restore', 'role', "
-            "'ssh', 'tags'.",
+            "'expendable', 'failure_domain', 'image', 'log_sink', 'objectives', 'provisioner', 'repository', "
+            "'restore', 'role', 'ssh', 'tags'.",
         ),
         (wrap("adress: a"), "3:11: endpoints.web-1.adress: unknown key 'adress'; did you mean 'address'?"),
         (wrap("", "endpoint: {}"), "4:1: endpoint: unknown key 'endpoint'; did you mean 'endpoints'?"),
@@ -293,7 +293,15 @@ def test_a_fleet_of_a_thousand_endpoints_is_read_whole():
 def test_the_schema_knows_every_key_of_the_file_and_the_settings_of_each_kind():
     schema = fleet_schema(SETTINGS)
     definitions = schema["$defs"]
-    assert set(schema["properties"]) == {"fleet", "environment", "disposable", "defaults", "roles", "endpoints"}
+    assert set(schema["properties"]) >= {
+        "fleet",
+        "environment",
+        "disposable",
+        "locks",
+        "defaults",
+        "roles",
+        "endpoints",
+    }
     assert "address" in definitions["endpoint"]["properties"]
     assert not {"name", "role", "address"} & set(definitions["shared"]["properties"])
     assert definitions["provisioner"]["properties"]["kind"]["enum"] == ["nspawn", "tree"]
@@ -334,18 +342,29 @@ def test_choices_of_one_sort_add_up_and_those_of_different_sorts_narrow(fleet, n
 @pytest.mark.parametrize(
     ("names", "roles", "tags", "message"),
     [
-        ([""], [], [], "An empty endpoint was chosen, which never means all; leave the option out to choose all."),
-        ([], [" "], [], "An empty role was chosen, which never means all; leave the option out to choose all."),
         (["web-9"], [], [], "The fleet has no endpoint 'web-9'; it has: 'web-1', 'web-2', 'db-1', 'x'."),
         ([], ["kv"], [], "The fleet has no role 'kv'; it has: 'web', 'db'."),
         ([], [], ["*"], "The fleet has no tag '*'; it has: 'a', 'b'."),
-        (["x"], ["web"], [], "No endpoint of the fleet 'shop' matches 'x', 'web' together; choose less narrowly."),
     ],
 )
-def test_a_choice_that_means_nothing_is_refused(fleet, names, roles, tags, message):
+def test_an_unknown_choice_is_a_mistake(fleet, names, roles, tags, message):
     with pytest.raises(FleetError) as caught:
         select_endpoints(fleet, names, roles, tags)
     assert caught.value.mistakes == (message,)
+
+
+@pytest.mark.parametrize(
+    ("names", "roles", "message"),
+    [
+        ([""], [], "An empty endpoint was chosen, which never means all; leave the option out to choose all."),
+        ([], [" "], "An empty role was chosen, which never means all; leave the option out to choose all."),
+        (["x"], ["web"], "No endpoint of the fleet 'shop' matches 'x', 'web' together; choose less narrowly."),
+    ],
+)
+def test_a_choice_of_nothing_is_refused_and_never_means_all(fleet, names, roles, message):
+    with pytest.raises(GuardError) as caught:
+        select_endpoints(fleet, names, roles)
+    assert str(caught.value) == message
 
 
 def test_all_unknown_choices_are_told_at_once_for_each_sort(fleet):

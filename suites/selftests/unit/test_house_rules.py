@@ -12,22 +12,24 @@ SOURCES = sorted(file for package in PACKAGES for file in package.rglob("*.py"))
 EVERYTHING = sorted({*SOURCES, *(ROOT / "suites").rglob("*.py")})
 
 BACKENDS = {"provisioners", "repositories", "probes", "collectors"}
-BASE = {"errors", "model"}
+BASE = {"errors", "model", "redaction"}
 ALLOWED = {
     "errors": set(),
-    "private": set(),
-    "model": {"errors"},
+    "redaction": set(),
+    "private": {"redaction"},
+    "model": {"errors", "redaction"},
+    "secrets_source": BASE | {"machine"},
     "backends": BASE,
     "loader": BASE | {"backends"},
     "machine": BASE,
-    "provisioners": BASE | {"machine"},
-    "repositories": BASE | {"machine", "private"},
+    "provisioners": BASE | {"machine", "secrets_source"},
+    "repositories": BASE | {"machine", "private", "secrets_source"},
     "probes": BASE | {"machine"},
-    "collectors": BASE | {"machine"},
-    "drill": BASE | BACKENDS | {"machine", "backends", "private"},
+    "collectors": BASE | {"machine", "secrets_source"},
+    "drill": BASE | BACKENDS | {"machine", "backends", "private", "secrets_source"},
     "lab": BASE | BACKENDS | {"machine", "backends", "drill"},
     "reporting": BASE | {"private"},
-    "plugin": BASE | BACKENDS | {"machine", "drill", "reporting", "loader", "backends"},
+    "plugin": BASE | BACKENDS | {"machine", "drill", "reporting", "loader", "backends", "secrets_source"},
     "cli": BASE | {"drill", "lab", "loader", "backends"},
 }
 ONLY_IN = {

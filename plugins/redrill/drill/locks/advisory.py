@@ -17,6 +17,7 @@ from sqlalchemy.types import Text
 
 from redrill.drill.locks.protocol import Ownership, digest
 from redrill.errors import FleetError, GuardError
+from redrill.redaction import register
 
 ANSWER_SECONDS = 15.0
 """A server that has not answered for so long counts as gone, also when its machine keeps the connection open."""
@@ -142,6 +143,8 @@ def _engine(url: str) -> Engine:
         parsed = None
     if parsed is None or parsed.get_backend_name() != "postgresql":
         raise FleetError("The 'url' of 'locks' is none of a database: write 'postgresql://USER@HOST/DATABASE'.")
+    if parsed.password:
+        register(parsed.password)
     return create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         poolclass=NullPool,

@@ -29,7 +29,7 @@ class FlockLocks:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._folder = self.Settings.model_validate(settings).folder or default_folder()
-        self._claimed: dict[str, int] = {}
+        self._claimed: dict[bytes, int] = {}
 
     def claim(self, identity: str) -> bool:
         """Lock the file of the endpoint; False when somebody has."""
@@ -41,12 +41,12 @@ class FlockLocks:
             except BlockingIOError:
                 os.close(descriptor)
                 return False
-        self._claimed[identity] = descriptor
+        self._claimed[digest(identity)] = descriptor
         return True
 
     def is_claimed(self, identity: str) -> bool:
         """Whether the locked file is still the one that others would lock."""
-        descriptor = self._claimed.get(identity)
+        descriptor = self._claimed.get(digest(identity))
         if descriptor is None:
             return False
         with self._trouble():
@@ -57,7 +57,7 @@ class FlockLocks:
 
     def free(self, identity: str) -> None:
         """Unlock; the file stays, for removing it would let two others in."""
-        descriptor = self._claimed.pop(identity, None)
+        descriptor = self._claimed.pop(digest(identity), None)
         if descriptor is not None:
             os.close(descriptor)
 
@@ -88,8 +88,8 @@ class FlockLocks:
             yield
         except (OSError, ValueError) as error:
             raise GuardError(
-                f"The locks in '{self._folder}' cannot be used: {error}. Repair the folder, or name another one for all "
-                "runs with 'locks: {kind: flock, folder: PATH}'."
+                f"The locks in '{self._folder}' cannot be used: {error}. Repair the folder, or name another one, for "
+                "all runs, with 'locks: {kind: flock, folder: PATH}'."
             ) from error
 
 

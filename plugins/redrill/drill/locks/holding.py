@@ -101,7 +101,7 @@ class EndpointLock:
         mine = self._ownership
         found = self._store.read(mine.identity) if self._store.is_claimed(mine.identity) else None
         if found != mine:
-            now = f"it is {_describe(found)} now" if found else "the claim is gone"
+            now = f"it is held by {_describe(found)}" if found else "the claim is gone"
             raise GuardError(f"The lock of endpoint '{mine.endpoint}' is no longer that of run '{mine.run}': {now}.")
 
     def _write(self, **changes: object) -> None:
@@ -136,21 +136,19 @@ def hold(store: LockStore, name: str, identity: str, run: str) -> Iterator[Endpo
             lock.release()
 
 
-def abandon(store: LockStore, name: str, identity: str, run: str, reason: str) -> None:
-    """Take the mark of a run off an endpoint that it will not recover, for a reason that is kept.
+def abandon(store: LockStore, name: str, identity: str, run: str, reason: str) -> bool:
+    """Take the mark of a run off an endpoint that it will not recover; False when no mark of this run is there.
 
-    Raises FleetError when the endpoint is not held for recovery by that run or the reason is empty, EndpointBusyError
-    while a drill is at work on it.
+    The reason is kept. Raises FleetError when there is none, EndpointBusyError while a drill is at work on it.
     """
     if not reason.strip():
         raise FleetError(f"Say why endpoint '{name}' is abandoned: whoever finds it will want to know.")
     with _claimed(store, name, identity):
         found = store.read(identity)
         if found is None or not found.recovery or found.run != run:
-            now = f"it was last {_describe(found)}" if found else "no run ever held it"
-            held = f", held for recovery: {found.recovery}" if found and found.recovery else ""
-            raise FleetError(f"Endpoint '{name}' ({identity}) is not quarantined by run '{run}': {now}{held}.")
+            return False
         _clear(store, found, f"abandoned: {reason.strip()}")
+        return True
 
 
 def forget(store: LockStore, name: str, identity: str, reason: str) -> None:
@@ -171,8 +169,8 @@ def _claimed(store: LockStore, name: str, identity: str) -> Iterator[None]:
     if not store.claim(identity):
         found = store.read(identity)
         # Between a claim and its first word the store still tells of the one before.
-        by = _describe(found) if found and not found.released else "held by another run that has just begun"
-        raise EndpointBusyError(f"Endpoint '{name}' ({identity}) is {by}; wait until that has ended.")
+        by = _describe(found) if found and not found.released else "another run, which has just begun"
+        raise EndpointBusyError(f"Endpoint '{name}' ({identity}) is held by {by}; wait until that has ended.")
     try:
         yield
     finally:
@@ -182,7 +180,7 @@ def _claimed(store: LockStore, name: str, identity: str) -> Iterator[None]:
 
 def _describe(ownership: Ownership) -> str:
     since = ownership.since.astimezone(UTC).isoformat(sep=" ", timespec="seconds")
-    return f"held by run '{ownership.run}' ({ownership.holder}) since {since}"
+    return f"run '{ownership.run}' ({ownership.holder}) since {since}"
 
 
 def _holder() -> str:

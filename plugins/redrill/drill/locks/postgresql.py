@@ -1,14 +1,38 @@
 """Locks of all controllers that share a PostgreSQL database."""
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Discriminator, Tag
 
 from redrill.drill.locks.protocol import Ownership, digest
 from redrill.errors import FleetError, GuardError
+from redrill.model.secret import SecretValue
 from redrill.model.values import Value
+from redrill.secrets_source import reveal
 
 if TYPE_CHECKING:
     from redrill.drill.locks.advisory import Session
+
+
+def _check_url(value: str) -> str:
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        url = urlsplit("")
+    if url.password is not None or "password=" in url.query:
+        # Not shown: it holds the password.
+        raise ValueError("the URL holds a password; write the whole URL as {env: NAME}, {file: PATH} or {command: '…'}")
+    if url.scheme != "postgresql":
+        raise ValueError(f"{value!r} is no URL of a database; write 'postgresql://USER@HOST/DATABASE'")
+    return value
+
+
+Url = Annotated[
+    Annotated[SecretValue, Tag("secret")] | Annotated[str, AfterValidator(_check_url), Tag("text")],
+    Discriminator(lambda value: "text" if isinstance(value, str) else "secret"),
+]
 
 
 class PostgresqlLocks:
@@ -19,12 +43,16 @@ class PostgresqlLocks:
     """
 
     class Settings(Value):
-        """What a fleet file must say: ``postgresql://USER@HOST/DATABASE``; a password may be in libpq's own files."""
+        """What a fleet file must say: ``postgresql://USER@HOST/DATABASE``, as a secret when it holds a password.
 
-        url: str
+        Without one in the URL, libpq looks for it in its own files.
+        """
+
+        url: Url
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._url = self.Settings.model_validate(settings).url
+        url = self.Settings.model_validate(settings).url
+        self._url = url if isinstance(url, str) else reveal(url)
         self._open = _session_class()
         self._session: Session | None = None
         self._claims: dict[int, Session] = {}
@@ -54,9 +82,8 @@ class PostgresqlLocks:
             session = self._claims.pop(key_of(identity), None)
             if session is None or session.is_broken:
                 return
-            if session in self._claims.values():
-                session.drop_lock(key_of(identity))
-            else:
+            session.drop_lock(key_of(identity))  # first, for the server takes its time to notice that a session ended
+            if session not in self._claims.values():
                 session.close()
 
     def read(self, identity: str) -> Ownership | None:

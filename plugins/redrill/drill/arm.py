@@ -1,0 +1,42 @@
+"""The last question before an endpoint is wiped, asked on the connection that the whole drill has used."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from redrill.drill.bench import Bench
+from redrill.drill.guards.endpoint import is_made_here, judge_endpoint, resource_of
+from redrill.drill.guards.live import read_live
+from redrill.drill.guards.protection import know_controller
+from redrill.drill.guards.schedule import judge_blackouts, judge_windows, remember_wipe
+from redrill.drill.guards.state import require_all
+from redrill.drill.guards.stops import require_go
+from redrill.errors import BackupError, GuardError
+from redrill.model.deadline import Deadline
+
+
+def arm(bench: Bench, deadline: Deadline) -> None:
+    """Allow the wipe of this endpoint, or raise: StoppedError, BackupError, or GuardError for all else.
+
+    What was planned is read again: who answers, its token, its clock; then the windows and the stops.
+    """
+    name, permit, fleet = bench.endpoint.name, bench.permit, bench.fleet
+    bench.is_armed = False
+    if permit is None or permit.found.facts is None or bench.lock is None:
+        raise GuardError(f"Endpoint '{name}' must not be wiped: no plan allows it, or its lock is not held.")
+    if bench.snapshot_manifest is None or bench.evidence.snapshot is None or bench.snapshot is None:
+        raise BackupError(f"Endpoint '{name}' must not be wiped: no backup of this run was verified.")
+    require_go(fleet)
+    now, provisioner = datetime.now(UTC), bench.provisioner
+    facts = read_live(bench.machine, fleet.guards, resource_of(provisioner), deadline)
+    found = replace(permit.found, location=bench.location, facts=facts, is_made_here=is_made_here(provisioner))
+    if facts.identity != permit.found.identity or facts.boot_id != permit.found.facts.boot_id:
+        raise GuardError(
+            f"Endpoint '{name}' must not be wiped: what answers now is not the machine that the plan was made for."
+        )
+    states = [judge_windows(fleet, now), judge_blackouts(fleet, now)]
+    states += judge_endpoint(fleet, know_controller(), found, now)
+    require_all(states, f"Endpoint '{name}' must not be wiped:")
+    if fleet.guards.min_interval:
+        remember_wipe(facts.identity, name, bench.run, now)
+    bench.is_armed = True
+    bench.detail = f"plan {permit.plan}, {len(states)} guards"

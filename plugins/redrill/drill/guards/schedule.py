@@ -1,0 +1,87 @@
+"""When an endpoint may be wiped: inside a change window, on no blackout date, and not again too soon."""
+
+import hashlib
+import json
+import os
+import pwd
+from datetime import datetime
+from pathlib import Path
+
+from redrill.drill.guards.live import Identity
+from redrill.drill.guards.state import GuardState, off, passes, refuses, unknown
+from redrill.errors import GuardError
+from redrill.model.calendar import is_any_open
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.private import write_private
+
+
+def judge_windows(fleet: Fleet, now: datetime) -> GuardState:
+    """Judge whether a change window is open."""
+    name, windows = "change window", fleet.guards.windows
+    if not windows:
+        return off(name, "the fleet file declares none")
+    declared = "; ".join(map(str, windows))
+    if not is_any_open(windows, now):
+        return refuses(name, f"none is open now ({now:%Y-%m-%d %H:%M} UTC): {declared}")
+    return passes(name, f"open: {declared}")
+
+
+def judge_blackouts(fleet: Fleet, now: datetime) -> GuardState:
+    """Judge whether today is a day without drills."""
+    name, blackouts = "blackout", fleet.guards.blackouts
+    if not blackouts:
+        return off(name, "the fleet file declares none")
+    for blackout in blackouts:
+        if blackout.is_on(now):
+            return refuses(name, f"no drills from {blackout.start} to {blackout.end}: {blackout.reason}")
+    return passes(name, f"none of {len(blackouts)} is on")
+
+
+def judge_interval(fleet: Fleet, endpoint: Endpoint, identity: Identity, now: datetime) -> GuardState:
+    """Judge how long ago this controller has wiped the endpoint last."""
+    name, least = "interval", fleet.guards.min_interval
+    if least is None:
+        return off(name, "the fleet file asks for none", endpoint.name)
+    if not identity.best:
+        return unknown(name, "the endpoint says nothing of who it is", endpoint.name)
+    try:
+        last = read_last_wipe(identity)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        return unknown(name, f"'{last_wipe_file(identity)}' cannot be read: {error}", endpoint.name)
+    if last is not None and now - last < least:
+        again = (last + least).strftime("%Y-%m-%d %H:%M UTC")
+        return refuses(name, f"it was wiped at {last:%Y-%m-%d %H:%M} UTC; not again before {again}", endpoint.name)
+    return passes(name, "never wiped by this controller" if last is None else f"last wiped at {last}", endpoint.name)
+
+
+def state_folder() -> Path:
+    """Return where this controller remembers drills and plans: /var/lib/redrill for root, else below the home."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/redrill")
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir) / ".local/state/redrill"
+    except KeyError:
+        raise GuardError(f"User {os.geteuid()} has no home, so nobody can remember its plans and drills.") from None
+
+
+def last_wipe_file(identity: Identity) -> Path:
+    """Return the file that remembers when an endpoint was wiped last."""
+    return state_folder() / "wiped" / f"{hashlib.sha256(identity.best.encode()).hexdigest()[:32]}.json"
+
+
+def read_last_wipe(identity: Identity) -> datetime | None:
+    """Return when an endpoint was wiped last, None when this controller never did; ValueError when it is unreadable."""
+    try:
+        known = json.loads(last_wipe_file(identity).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    when = datetime.fromisoformat(known["at"])
+    if when.tzinfo is None:
+        raise ValueError("the time in it has no zone")
+    return when
+
+
+def remember_wipe(identity: Identity, endpoint: str, run: str, now: datetime) -> None:
+    """Write down that an endpoint is about to be wiped."""
+    known = {"at": now.isoformat(), "endpoint": endpoint, "run": run}
+    write_private(last_wipe_file(identity), json.dumps(known) + "\n")

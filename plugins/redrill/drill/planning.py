@@ -1,0 +1,162 @@
+"""The plan of a destructive run: what would be wiped, in which waves, what the guards say, and its id."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redrill.drill.guards.change import NAME as CHANGE
+from redrill.drill.guards.change import judge_change
+from redrill.drill.guards.endpoint import Survey, judge_endpoint, place_of, survey
+from redrill.drill.guards.limits import judge_count, judge_environment, judge_shares, judge_twins
+from redrill.drill.guards.protection import Controller, know_controller
+from redrill.drill.guards.schedule import judge_blackouts, judge_windows
+from redrill.drill.guards.state import GuardState, off, passes, told
+from redrill.drill.guards.stops import judge_stops
+from redrill.drill.waves import form_waves
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.values import Duration, Mode, Value
+
+STAMP = "%Y%m%dT%H%M%SZ"
+_MOST_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for: ``environment`` and ``change`` are what they said on the command line, if anything."""
+
+    fleet: Fleet
+    endpoints: tuple[Endpoint, ...]
+    mode: Mode
+    environment: str | None = None
+    change: str | None = None
+
+
+class Target(Value):
+    """One endpoint that would be wiped; ``identity`` is the digest of who it is, ``address`` where it answers."""
+
+    endpoint: str
+    role: str
+    address: str
+    identity: str
+    image: str
+    digest: str
+    backup: str
+    is_made_here: bool
+
+
+class Plan(Value):
+    """Everything that is confirmed with a plan's id, and what the guards said when it was made."""
+
+    made: datetime
+    fleet: str
+    fleet_digest: str
+    mode: Mode
+    environment: str
+    valid_for: Duration
+    targets: tuple[Target, ...]
+    waves: tuple[tuple[str, ...], ...]
+    guards: tuple[GuardState, ...]
+    needs_confirmation: bool
+
+    @property
+    def id(self) -> str:
+        """The time that the plan was made and the hash over that and all that must not change."""
+        return self.id_at(self.made.strftime(STAMP))
+
+    def id_at(self, stamp: str) -> str:
+        """Return the id that this plan would have if it had been made at another time."""
+        text = json.dumps([stamp, self.facts], sort_keys=True, separators=(",", ":"))
+        return f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What must be the same when the plan is carried out, by the name that a message gives it."""
+        return {
+            "the fleet file": f"{self.fleet} {self.fleet_digest}",
+            "the mode": self.mode.value,
+            "the environment": self.environment,
+            "the endpoints and waves": [list(wave) for wave in self.waves],
+            **{f"the address of '{t.endpoint}'": t.address for t in self.targets},
+            **{f"the identity of '{t.endpoint}'": t.identity for t in self.targets},
+            **{f"the image of '{t.endpoint}'": f"{t.image} {t.digest}" for t in self.targets},
+        }
+
+    @property
+    def against(self) -> tuple[GuardState, ...]:
+        """The guards that forbid it."""
+        return tuple(state for state in self.guards if state.forbids)
+
+
+def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]:
+    """Return the plan with what was found out about each endpoint; connects to all of them at once, read-only."""
+    fleet, controller = request.fleet, know_controller()
+    with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(request.endpoints) or 1), thread_name_prefix="plan") as pool:
+        found = dict(
+            zip(
+                [endpoint.name for endpoint in request.endpoints],
+                pool.map(lambda endpoint: survey(fleet, endpoint, controller), request.endpoints),
+                strict=True,
+            )
+        )
+    surveys = list(found.values())
+    waves = form_waves(list(found), fleet.guards)
+    is_lab = fleet.disposable and all(each.is_made_here for each in surveys)
+    plan = Plan(
+        made=now.astimezone(UTC).replace(microsecond=0),
+        fleet=fleet.name,
+        fleet_digest=fleet.digest,
+        mode=request.mode,
+        environment=request.environment or "",
+        valid_for=fleet.guards.plan_valid,
+        targets=tuple(map(_target, surveys)),
+        waves=waves,
+        guards=tuple(_judge_run(request, surveys, waves, now)) + tuple(_judge_each(fleet, controller, surveys, now)),
+        needs_confirmation=not is_lab,
+    )
+    return plan, found
+
+
+def _target(found: Survey) -> Target:
+    endpoint, image = found.endpoint, found.image
+    return Target(
+        endpoint=endpoint.name,
+        role=endpoint.role or "",
+        address=place_of(found),
+        identity=found.identity.digest if found.facts else "",
+        image=f"{image.name} {image.version}" if image else "",
+        digest=image.digest if image else "",
+        backup=f"made by this run in '{endpoint.repository.kind}', read back whole" if endpoint.repository else "",
+        is_made_here=found.is_made_here,
+    )
+
+
+def _judge_each(fleet: Fleet, controller: Controller, surveys: Sequence[Survey], now: datetime) -> Iterator[GuardState]:
+    for found in surveys:
+        yield from judge_endpoint(fleet, controller, found, now)
+
+
+def _judge_run(
+    request: Request, surveys: Sequence[Survey], waves: Sequence[Sequence[str]], now: datetime
+) -> Iterator[GuardState]:
+    fleet, endpoints = request.fleet, request.endpoints
+    yield judge_environment(fleet, request.environment)
+    yield judge_count(fleet, endpoints)
+    yield from judge_shares(fleet, endpoints)
+    yield _judge_groups(fleet, waves)
+    places = {found.endpoint.name: found.places for found in surveys}
+    facts = {found.endpoint.name: found.facts for found in surveys if found.facts}
+    yield judge_twins(endpoints, places, facts)
+    yield judge_windows(fleet, now)
+    yield judge_blackouts(fleet, now)
+    yield from judge_stops(fleet)
+    yield told(CHANGE, lambda: judge_change(fleet, request.change))
+
+
+def _judge_groups(fleet: Fleet, waves: Sequence[Sequence[str]]) -> GuardState:
+    name = "anti-affinity"
+    if not fleet.guards.anti_affinity:
+        return off(name, "the fleet file declares no group")
+    return passes(name, f"no two of a group in one of the {len(waves)} waves")

@@ -1,0 +1,17 @@
+from pathlib import Path
+
+import pytest
+
+from selftests.support.wheels import build_wheel, install_elsewhere
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def python_elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a virtual environment that holds the wheel and what it depends on, and nothing else."""
+    return install_elsewhere(wheel, tmp_path_factory.mktemp("elsewhere"))
