@@ -206,7 +206,7 @@ def _plan_wipe(request: Request, selected: Sequence[Endpoint], fleet_file: Path,
 @click.argument("run_dir", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--confirm", metavar="PLAN", help="The id of a new plan for the endpoints that were not wiped yet.")
 @click.option(
-    "--environment", metavar="LABEL", help="What the fleet must be, for the endpoints that were not wiped yet."
+    "--environment", metavar="LABEL", help="What the fleet must be, for those not wiped yet."
 )
 @click.argument("extra", metavar="[PYTEST OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 def resume(run_dir: Path, confirm: str | None, environment: str | None, extra: Sequence[str]) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from redrill.drill.locks.flock import FlockLocks
+from redrill.drill.locks.postgresql import PostgresqlLocks
 from redrill.errors import FleetError
 from redrill.model.fleet import Fleet
 from redrill.model.fleet_file import parse_fleet
@@ -41,6 +43,7 @@ SETTINGS: dict[str, dict[str, type[BaseModel]]] = {
     "provisioners": {"nspawn": NspawnSettings, "tree": TreeSettings},
     "repositories": {"tar": TarSettings},
     "collectors": {"journal-remote": JournalRemoteSettings, "file": FileSettings},
+    "locks": {"flock": FlockLocks.Settings, "postgresql": PostgresqlLocks.Settings},
 }
 
 

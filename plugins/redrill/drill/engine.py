@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +94,7 @@ def run_drill(
     """
     locks = open_locks(fleet)
     write_private(run_dir / "fleet.json", fleet.model_dump_json(indent=1) + "\n")
+    (run_dir / "records").mkdir(exist_ok=True, mode=0o700)
     journal = Journal(run_dir / "journal.jsonl")
     journal.write("run started", mode=mode.value, endpoints=[endpoint.name for endpoint in endpoints])
     records: list[DrillRecord] = []
@@ -153,7 +154,7 @@ def _drill(bench: Bench, crew: Crew, stop: StoppedError | None) -> DrillRecord:
     record = bench.freeze()
     write_record(bench.run_dir, record)
     crew.journal.write("endpoint ended", record.endpoint, failure=record.failure.message if record.failure else None)
-    crew.progress.drill_ended(record)
+    _tell(crew.progress.drill_ended, record)
     return record
 
 
@@ -198,7 +199,7 @@ def _run_stage(bench: Bench, stage: Stage, crew: Crew) -> bool:
     name, started = bench.endpoint.name, datetime.now(UTC)
     bench.detail = ""
     crew.journal.write("intent", name, step=stage.step.value)
-    crew.progress.phase_started(name, stage.step)
+    _tell(crew.progress.phase_started, name, stage.step)
     crash_here(name, stage.step, "before")
     error: Exception | None = None
     try:
@@ -222,9 +223,15 @@ def _run_stage(bench: Bench, stage: Stage, crew: Crew) -> bool:
             bench.done.append(stage.step)
         save_checkpoint(bench)
     crew.journal.write("outcome", name, step=stage.step.value, outcome=phase.outcome.value, detail=phase.detail)
-    crew.progress.phase_ended(name, phase)
+    _tell(crew.progress.phase_ended, name, phase)
     crash_here(name, stage.step, "after")
     return error is None
+
+
+def _tell(tell: Callable[..., None], *words: object) -> None:
+    """Report progress; a terminal that has gone away breaks no drill."""
+    with suppress(OSError, ValueError):
+        tell(*words)
 
 
 def _failure(bench: Bench, step: Step, error: Exception) -> Failure:
@@ -240,8 +247,12 @@ def _stand_down(bench: Bench, journal: Journal) -> None:
         return
     try:
         finish.stand_down(bench, Deadline.after(120))
-    except RedrillError as error:
+    except Exception as error:  # noqa: BLE001 - the first cause is to be told all the same
         journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
+        first = bench.evidence.failure
+        if first is not None:
+            words = f"{first.message} Afterwards it could not be left as it was found: {error}"
+            bench.evidence.failure = first.model_copy(update={"message": words, "exit_code": Exit.CLEANUP})
 
 
 def _put_back(bench: Bench, journal: Journal) -> None:

@@ -95,7 +95,15 @@ def stand_down(bench: Bench, deadline: Deadline) -> None:
     for witness in bench.witnesses.values():
         witness.stop()
     bench.canaries = {name: tuple(witness.acknowledged) for name, witness in bench.witnesses.items()}
-    units = [unit for application in bench.endpoint.applications.values() for unit in application.units]
-    if bench.is_quiesced and units and bench.machine.has_init:
-        bench.machine.run(f"systemctl start -- {' '.join(map(shlex.quote, units))}", deadline).checked()
-    release(bench, deadline)
+    try:
+        if bench.is_quiesced and bench.machine.has_init and (units := _units_before(bench)):
+            bench.machine.run(f"systemctl start -- {' '.join(map(shlex.quote, units))}", deadline).checked()
+    finally:
+        release(bench, deadline)
+
+
+def _units_before(bench: Bench) -> list[str]:
+    """Return the units that own data and ran before the drill; those of which that is not known, too."""
+    declared = [unit for application in bench.endpoint.applications.values() for unit in application.units]
+    seen = bench.evidence.before.units if bench.evidence.before else {}
+    return [unit for unit in declared if unit not in seen or seen[unit].active.startswith("active")]

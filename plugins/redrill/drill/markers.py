@@ -12,16 +12,19 @@ STAINED_PATHS = ("/usr/local", "/opt", "/root", "/srv", "/")
 """Outside the state paths; '/' stands for the disk of the operating system itself."""
 
 
-def plant_markers(machine: Machine, run: str, deadline: Deadline) -> list[Marker]:
-    """Write a random nonce into every state path and outside of them; all must succeed (CommandError)."""
+def choose_markers(machine: Machine, run: str, deadline: Deadline) -> list[Marker]:
+    """Return what is going to be planted: a random nonce in every state path, and outside of them where there is room."""
     markers = [_marker(path, run, is_survivor=True) for path in STATE_PATHS]
     there = machine.batch([f'test -d "$ROOT"{path}' for path in STAINED_PATHS], deadline)
     stained = [path for path, result in zip(STAINED_PATHS, there, strict=True) if result.exit_status == 0]
-    markers += [_marker(path, run, is_survivor=False) for path in stained]
+    return markers + [_marker(path, run, is_survivor=False) for path in stained]
+
+
+def plant_markers(machine: Machine, markers: list[Marker], deadline: Deadline) -> None:
+    """Write the markers; all must succeed (CommandError)."""
     commands = [f'umask 077 && printf %s {marker.nonce} > "$ROOT"{shlex.quote(marker.path)}' for marker in markers]
     for result in machine.batch(commands, deadline):
         result.checked()
-    return markers
 
 
 def _marker(folder: str, run: str, *, is_survivor: bool) -> Marker:

@@ -8,7 +8,8 @@ from pathlib import Path
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.evidence import read_manifest, write_manifest
-from redrill.drill.markers import plant_markers
+from redrill.drill.markers import choose_markers, plant_markers
+from redrill.drill.way_back import prove_way_back
 from redrill.drill.witness import Witness
 from redrill.errors import BackupError, GuardError, MachineError
 from redrill.machine.protocol import Machine
@@ -64,11 +65,15 @@ def _refuse_submounts(machine: Machine, endpoint: Endpoint, deadline: Deadline) 
 def plant(bench: Bench, deadline: Deadline) -> None:
     """Plant survivors and stains, send the message before the wipe, and start the numbered writes."""
     machine = bench.machine
-    bench.evidence.markers = plant_markers(machine, bench.run, deadline)
+    # Known before it is done: whatever was planted must be found again by whoever stands down.
+    bench.evidence.markers = choose_markers(machine, bench.run, deadline)
+    plant_markers(machine, bench.evidence.markers, deadline)
     if bench.collector:
         bench.evidence.messages.append(send_message(bench, "before", deadline))
-    canaries = {name: app.canary for name, app in bench.endpoint.applications.items() if app.canary}
-    bench.witnesses = {name: Witness(machine, canary).start() for name, canary in canaries.items()}
+    for name, application in bench.endpoint.applications.items():
+        if application.canary:
+            bench.witnesses[name] = Witness(machine, application.canary)
+            bench.witnesses[name].start()
     survivors = sum(marker.is_survivor for marker in bench.evidence.markers)
     bench.detail = f"{survivors} survivors, {len(bench.evidence.markers) - survivors} stains"
 
@@ -137,6 +142,7 @@ def verify_backup(bench: Bench, deadline: Deadline) -> None:
     _require_likeness(bench, manifest)
     file = write_manifest(manifest, bench.folder / "backup.jsonl")
     bench.snapshot_manifest = manifest
+    bench.detail = prove_way_back(bench, deadline)
     bench.evidence.snapshot = SnapshotFacts(
         id=snapshot.id,
         entries=snapshot.entries,
@@ -144,6 +150,7 @@ def verify_backup(bench: Bench, deadline: Deadline) -> None:
         stored_size=snapshot.stored_size,
         sha256=snapshot.sha256,
         manifest=bench.relative(file),
+        warnings=snapshot.warnings,
     )
 
 

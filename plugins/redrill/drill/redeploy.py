@@ -84,7 +84,7 @@ def restore(bench: Bench, deadline: Deadline) -> None:
         bench.provisioner.clear(STATE_PATHS)
     if bench.snapshot is None or bench.repository is None:
         raise RestoreError(f"Endpoint '{bench.endpoint.name}' has no backup to restore.")
-    restore_snapshot(machine, bench.repository, bench.snapshot, deadline)
+    restore_snapshot(machine, bench.repository, bench.snapshot, deadline, bench.snapshot_manifest)
 
 
 def _target(bench: Bench, deadline: Deadline) -> Machine:

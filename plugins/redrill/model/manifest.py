@@ -78,7 +78,7 @@ class Manifest:
         """Return the manifest that ``dump`` wrote; ValueError when it is not one of schema 1."""
         iterator = iter(lines)
         header = json.loads(next(iterator, "{}"))
-        if header.get("schema") != 1:
+        if not isinstance(header, dict) or header.get("schema") != 1:
             raise ValueError(f"This is no manifest of schema 1: {header!r}.")
         entries = {entry.path: entry for entry in map(_parse_entry, iterator)}
         return cls(entries, tuple(header["unreadable"]), header["has_xattrs"], header.get("flags", {}))

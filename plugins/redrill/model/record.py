@@ -117,7 +117,10 @@ class ApplicationResult(Value):
 
 
 class SnapshotFacts(Value):
-    """The backup that a drill made: sizes in bytes, and the sha256 of the archive file."""
+    """The backup that a drill made: sizes in bytes, and the sha256 of the archive file.
+
+    ``warnings`` name what it does not hold.
+    """
 
     id: str
     entries: int
@@ -125,6 +128,7 @@ class SnapshotFacts(Value):
     stored_size: int
     sha256: str
     manifest: Path
+    warnings: tuple[str, ...] = ()
 
 
 class ImageFacts(Value):

@@ -61,8 +61,9 @@ class _Redacting:
         config = session.config
         if not private_results.is_installed():
             raise pytest.UsageError("Another plugin writes Allure results, which redrill cannot keep free of secrets.")
-        writer = config.get_terminal_writer()
-        writer._file = RedactingStream(writer._file)  # noqa: SLF001 - no public way to it
+        if config.pluginmanager.has_plugin("terminalreporter"):
+            writer = config.get_terminal_writer()
+            writer._file = RedactingStream(writer._file)  # noqa: SLF001 - no public way to it
         if config.getoption("capture") == "no":
             for name in ("stdout", "stderr"):
                 stream = getattr(sys, name)

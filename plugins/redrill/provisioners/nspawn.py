@@ -61,6 +61,10 @@ class NspawnProvisioner:
         """Return the name of the container, which is made of those of its lab and endpoint."""
         return f"nspawn:{self.place.machine}"
 
+    def room(self) -> Path:
+        """Return the folder of the endpoint, in which the upper layer of its root is."""
+        return self.place.directory
+
     def describe_image(self) -> ImageFacts:
         """Return the image that a redeploy would use; it is built when it is not in the cache."""
         image = self.build_image()

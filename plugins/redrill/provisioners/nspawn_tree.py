@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 from redrill.errors import ProvisionError
+from redrill.machine.flags import unlock_tree
 from redrill.provisioners.nspawn_place import EndpointPlace
 
 NETWORK = """\
@@ -131,7 +132,10 @@ def unmount(path: Path) -> None:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory with all that is in it, but nothing that is mounted below it."""
-    subprocess.run(["nice", "rm", "-rf", "--one-file-system", str(path)], capture_output=True, check=False)
+    command = ["nice", "rm", "-rf", "--one-file-system", str(path)]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        unlock_tree(os.fsencode(path))
+        subprocess.run(command, capture_output=True, check=False)
 
 
 def _remove_trees(paths: Sequence[Path]) -> None:

@@ -57,6 +57,14 @@ class Fenced(Protocol):
 
 
 @runtime_checkable
+class Roomy(Protocol):
+    """An optional ability beside OfflineRestore: knowing where the fresh root will be, before it is there."""
+
+    def room(self) -> Path:
+        """Return an existing directory, writable and not part of the endpoint, on the file system of a fresh root."""
+
+
+@runtime_checkable
 class OfflineRestore(Protocol):
     """An optional ability: the fresh root can be written to before its first boot."""
 

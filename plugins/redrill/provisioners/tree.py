@@ -5,9 +5,11 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from redrill.errors import FleetError, ProvisionError
+from redrill.machine.flags import unlock_tree
 from redrill.machine.walker import walk
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
@@ -57,6 +59,10 @@ class TreeProvisioner:
         """Return the path of the directory with its links resolved: what would be replaced."""
         return f"tree:{self._root.resolve()}"
 
+    def room(self) -> Path:
+        """Return the folder of the endpoint, in which its root is."""
+        return self._home
+
     def describe_image(self) -> ImageFacts:
         """Return the wanted image with the digest of what stands in the image folder now."""
         digest = manifest_digest(self.read_image_manifest())
@@ -89,7 +95,7 @@ class TreeProvisioner:
             self._root.rename(old)
         (self._home / _MADE).touch(mode=0o600)
         self._copy_image()
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
         if self._run:
             self._token.write_text(self._run, encoding="utf-8")
         return self._root
@@ -104,8 +110,11 @@ class TreeProvisioner:
     def clear(self, paths: Sequence[str]) -> None:
         """Empty directories of the fresh copy."""
         for path in paths:
-            for child in (self._root / path.strip("/")).iterdir():
-                shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+            folder = self._root / path.strip("/")
+            for child in folder.iterdir():
+                _remove(child)
+            if left := [child.name for child in folder.iterdir()]:
+                raise ProvisionError(f"Endpoint '{self._name}' could not be cleared: {left[0]!r} in '{folder}' stays.")
 
     def boot(self, deadline: Deadline) -> Location:
         """Give the directory a new boot id and run its ``/etc/rc.start`` scripts, as a system would at its start."""
@@ -133,4 +142,17 @@ class TreeProvisioner:
 
     def remove(self) -> None:
         """Remove the endpoint altogether: for a lab that is taken down."""
-        shutil.rmtree(self._home, ignore_errors=True)
+        _remove(self._home)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a tree, also one with files that were restored as immutable; what cannot go stays."""
+    for _ in range(2):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        if not os.path.lexists(path):
+            return
+        unlock_tree(os.fsencode(path.parent))

@@ -35,15 +35,14 @@ _ANNOTATED = r":[ \t]?(?-i:str|bytes|Any|[A-Z])[\w.\[\]|]{0,30}[ \t]{0,40}=[ \t]
 # Atomic, for a shorter separator would take the rest of a longer one, or its placeholder, for the value.
 _SEPARATOR = rf"(?>{_ANNOTATED}|(?:\\*[\"'`])?\]?[ \t]{{0,40}}(?::=|=>|[=!]=|=|:(?![:/]))[ \t]{{0,40}})"
 _ASSIGNMENT = re.compile(rf"(?P<name>{_NAME})(?P<separator>{_SEPARATOR})(?P<value>{_VALUE})", re.IGNORECASE)
-_IDENTIFIER = re.compile(r"[\w.@+~-]*$")
+_IDENTIFIER = re.compile(r"[\w.@+~-]*")
 
 
 def _hide_assigned(match: re.Match[str]) -> str:
     """Hide the value of an assignment, unless it is a path that ends like a secret's name, or a lone 'passwd'."""
     name, separator = match["name"], match["separator"]
     before = match.string[max(0, match.start() - 256) : match.start()]
-    identifier = _IDENTIFIER.search(before)
-    start = identifier.start() if identifier else len(before)
+    start = len(before) - _length_before(before, _IDENTIFIER)
     lead, prefix = before[:start], before[start:]
     is_colon = ":" in separator and "=" not in separator
     is_path = is_colon and lead.endswith("/")
@@ -53,6 +52,12 @@ def _hide_assigned(match: re.Match[str]) -> str:
     if is_path or is_common:
         return name + separator + _ASSIGNMENT.sub(_hide_assigned, match["value"])
     return name + separator + _hidden(match)
+
+
+def _length_before(text: str, letters: re.Pattern[str]) -> int:
+    """Return how many letters the text ends with; backwards, for a search would try every start."""
+    found = letters.match(text[::-1])
+    return found.end() if found else 0
 
 
 def _hidden(match: re.Match[str]) -> str:
@@ -105,7 +110,6 @@ RULES = (
         _KEEP_LEAD,
     ),
     _rule(_STARTS, _OPEN + f"(?:{'|'.join(_TOKENS)})"),
-    _rule("eyj", r"(?<![A-Za-z0-9])eyJ[\w-]{6,}(?:\.[\w-]*){1,4}"),
     _rule(
         "authorization cookie x-api-key x-auth-token x-vault-token private-token",
         r"(?P<lead>\b(?:(?:proxy-)?authorization|x-api-key|x-auth-token|x-vault-token|private-token|(?:set-)?cookie)"
@@ -136,8 +140,24 @@ RULES = (
 )
 
 
+_JWT = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*")
+_JWT_LETTERS = re.compile(r"[\w.-]*")
+
+
+def _without_jwt(text: str) -> str:
+    """Take out JSON Web Tokens, also what is left of one that was cut in the middle: '…bG8ifQ.eyJuIjoxfQ.c2ln'."""
+    parts, end = [], 0
+    for match in _JWT.finditer(text):
+        start = match.start() - _length_before(text[max(end, match.start() - 2048) : match.start()], _JWT_LETTERS)
+        parts += [text[end:start], REDACTED]
+        end = match.end()
+    return "".join([*parts, text[end:]])
+
+
 def redact_patterns(text: str) -> str:
     """Return ``text`` without what looks like a secret."""
+    if "eyJ" in text:
+        text = _without_jwt(text)
     lower = text.lower()
     for rule in RULES:
         if any(word in lower for word in rule.words):

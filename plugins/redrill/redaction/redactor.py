@@ -1,5 +1,6 @@
 """The one redactor of the process."""
 
+import re
 from typing import Any
 
 from redrill.redaction.key_blocks import redact_key_blocks
@@ -8,6 +9,7 @@ from redrill.redaction.patterns import redact_patterns
 from redrill.redaction.words import REDACTED
 
 _MOST_PASSES = 6
+_COLOUR = re.compile(r"(?:\x1b|\\+x1b|\\+u001b|#x1B)\[[0-9;]*m")
 _PROBE = "x1"
 _NOTHING = ("", "None", "True", "False", "''", '""')
 _KNOWN = KnownSecrets()
@@ -37,6 +39,14 @@ def redact(text: str) -> str:
 
 
 def _redact_once(text: str) -> str:
+    if "[" in text and _COLOUR.search(text):
+        plain = _COLOUR.sub("", text)
+        # Codes stand between a name and its value; a text that holds a secret loses its colours.
+        return text if _redact_plain(plain) == plain else _redact_plain(plain)
+    return _redact_plain(text)
+
+
+def _redact_plain(text: str) -> str:
     return redact_patterns(redact_key_blocks(_KNOWN.redact(text)))
 
 

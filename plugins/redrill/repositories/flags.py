@@ -27,7 +27,6 @@ true
 """
 _LIST = 'export LC_ALL=C; cd "${ROOT-}/" || exit; xargs -0 -r lsattr -d -- 2>/dev/null; true'
 _CHANGE = 'export LC_ALL=C; cd "${ROOT-}/" || exit; xargs -0 -r chattr @ --'
-_DROP = 'export LC_ALL=C; cd "${ROOT-}/" || exit; xargs -0 -r chattr -f -ia -- 2>/dev/null; true'
 _LINE = re.compile(rb"^([-a-zA-Z]{10,40}) ", re.MULTILINE)
 
 
@@ -64,8 +63,7 @@ def apply_flags(machine: Machine, flags: Mapping[str, str], deadline: Deadline) 
     if machine.root and not machine.has_init:
         found = _apply_local(Path(machine.root), flags)
     else:
-        for letters in sorted(set(flags.values())):
-            paths = [path for path, wanted in flags.items() if wanted == letters]
+        for letters, paths in _grouped(flags):
             machine.send(_CHANGE.replace("@", f"+{letters}"), _names(paths), deadline)
         found = dict(_ask(machine, list(flags), deadline))
     lacking = [path for path, wanted in flags.items() if set(wanted) - set(found.get(path, ""))]
@@ -75,14 +73,17 @@ def apply_flags(machine: Machine, flags: Mapping[str, str], deadline: Deadline) 
 
 
 def drop_flags(machine: Machine, flags: Mapping[str, str], deadline: Deadline) -> None:
-    """Take away what would keep these files from being replaced, where an interrupted restore has set it already."""
-    locked = [path for path, letters in flags.items() if _only(letters, "ia")]
-    if not locked:
-        return
+    """Take the flags away that an earlier restore has set: files could not be replaced, and new ones inherit some."""
     if machine.root and not machine.has_init:
-        _try_each(locked, lambda path: set_flags(encode(machine.root + path), drop="ia"))
-    else:
-        machine.send(_DROP, _names(locked), deadline)
+        _try_each(flags, lambda path: set_flags(encode(machine.root + path), drop=flags[path]))
+        return
+    for letters, paths in _grouped(flags):
+        machine.send(_CHANGE.replace("@", f"-f -{letters}"), _names(paths), deadline)
+
+
+def _grouped(flags: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+    for letters in sorted(set(flags.values())):
+        yield letters, [path for path, found in flags.items() if found == letters]
 
 
 def _flaggable(manifest: Manifest) -> Iterator[str]:

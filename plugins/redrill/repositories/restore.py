@@ -10,20 +10,20 @@ from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Difference, EntryKind, Manifest, compare
 from redrill.model.values import STATE_PATHS
-from redrill.repositories.protocol import PackedRepository, Repository, Snapshot
 from redrill.repositories.flags import apply_flags, drop_flags
+from redrill.repositories.protocol import PackedRepository, Repository, Snapshot
 from redrill.repositories.staging import discard_command, swap_command, unpack_command
 from redrill.repositories.streams import compress, decompress, inspect
 from redrill.repositories.tar_command import EXTRACT
 from redrill.repositories.tar_stream import read_archive
 
-# Two things happen before the archive is unpacked.
+_DISCARD_SECONDS = 120.0
+
+# Two things happen before the archive is unpacked in place, where nothing runs.
 # New files inherit the default ACL of the directory that the fresh image has there. Extracting bare directories with
 # --acls takes these ACLs away, with nothing but tar; the archive brings its own.
 # What tar removes because the archive lacks it includes the files of a volume that is mounted there. --one-file-system
 # prevents that, but an overlay of several file systems then keeps files that must go: so only where there is a volume.
-_DISCARD_SECONDS = 120.0
-
 _PROGRAM = r"""
 export LC_ALL=C
 cd "${ROOT-}/" || exit

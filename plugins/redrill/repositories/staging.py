@@ -21,6 +21,7 @@ stage_of() {{
     if [ "$(stat -c %d "$lead")" = "$device" ]; then echo "$lead/{STAGING}@TOKEN@"; return; fi
   done
 }}
+require() {{ case $1 in */{STAGING}@TOKEN@) ;; *) echo "There is no place to unpack to: '$1'." >&2; exit 4 ;; esac; }}
 """
 
 _UNPACK = (
@@ -33,16 +34,34 @@ for path in {_MEMBERS}; do
   fi
   rm -rf --one-file-system "$path"/{STAGING}* || exit
 done
-set --
+groups=
 for path in {_MEMBERS}; do
   stage=$(stage_of "$path")
+  require "$stage"
   if [ ! -d "$stage" ]; then
     mkdir -m 700 "$stage" || exit
     tar --format=posix --no-recursion -cf - "$stage" | tar --acls --numeric-owner -xpf - || exit
   fi
-  set -- "$@" -C "$here/$stage" "$path"
+  groups="$groups $stage"
 done
-exec {_TAR} @UNPACK@ -xpf - "$@"
+groups=$(printf '%s\n' $groups | sort -u)
+if [ "$(printf '%s\n' "$groups" | wc -l)" = 1 ]; then exec {_TAR} -C "$groups" @UNPACK@ -xpf - {_MEMBERS}; fi
+
+# With several -C tar loses directories that it wants to come back to, so each file system gets a tar of its own.
+set --
+children=
+for stage in $groups; do
+  members=
+  for path in {_MEMBERS}; do if [ "$(stage_of "$path")" = "$stage" ]; then members="$members $path"; fi; done
+  mkfifo "$stage/archive" || exit
+  {_TAR} -C "$stage" -xpf - $members < "$stage/archive" &
+  children="$children $!"
+  set -- "$@" "$stage/archive"
+done
+@DECOMPRESS@ | tee "$@" > /dev/null
+status=0
+for child in $children; do wait "$child" || status=$?; done
+exit $status
 """
 )
 
@@ -56,6 +75,7 @@ trap '' HUP PIPE
 set --
 for path in {_MEMBERS}; do
   stage=$(stage_of "$path")
+  require "$stage"
   if [ ! -d "$stage/$path" ]; then echo "'/$path' is not in the staging directory '$stage'." >&2; exit 4; fi
 done
 
@@ -88,7 +108,9 @@ children() {{
 }}
 
 swap() {{
-  live=$1 fresh=$(stage_of "${{1%%/*}}")/$1 fixed=$(fixed_in "$1")
+  stage=$(stage_of "${{1%%/*}}")
+  require "$stage"
+  live=$1 fresh=$stage/$1 fixed=$(fixed_in "$1")
   [ -d "$fresh" ] || {{ echo "'/$1' is not a directory in the backup, but something is mounted in it." >&2; exit 6; }}
   export live fresh
   children "$live" | xargs -0 -r sh -c '
@@ -126,7 +148,8 @@ _DISCARD = f'cd "${{ROOT-}}/" && for path in {_MEMBERS}; do rm -rf --one-file-sy
 
 def unpack_command(token: str, *, is_packed: bool) -> str:
     """Return the program that unpacks its standard input into staging directories of its own, mode 0700."""
-    return _UNPACK.replace("@TOKEN@", token).replace("@UNPACK@", "-I zstd" if is_packed else "")
+    program = _UNPACK.replace("@UNPACK@", "-I zstd" if is_packed else "")
+    return program.replace("@DECOMPRESS@", "zstd -dc" if is_packed else "cat").replace("@TOKEN@", token)
 
 
 def swap_command(token: str) -> str:

@@ -86,7 +86,7 @@ class TarRepository:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run):
             raise BackupError(f"{run!r} is not a run id; use letters, digits, dots, underscores and hyphens.")
         created = datetime.now(UTC)
-        name = f"{created:%Y%m%dT%H%M%SZ}-{run}"
+        name = f"{created:%Y%m%dT%H%M%S.%fZ}-{run}"
         folders = [folder / name for folder in self._folders]
         try:
             for folder in self._folders:

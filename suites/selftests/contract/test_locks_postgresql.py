@@ -157,11 +157,13 @@ def test_the_table_tells_an_operator_who_holds_what(postgres: Postgres, store: L
 def test_a_read_only_database_refuses(postgres: Postgres, store: LockStore) -> None:
     take(store, "run")
     postgres.query("ALTER ROLE redrill SET default_transaction_read_only = on")
+    other = another_store()
     try:
         with pytest.raises(GuardError, match="read-only"):
-            take(another_store(), "other")
+            take(other, "other")
     finally:
         postgres.query("ALTER ROLE redrill RESET ALL")
+    take(other, "other")
 
 
 def test_without_the_extra_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ class _Rooted:
         self.batch, self.close = machine.batch, machine.close
 
     def run(self, command, deadline):
-        return self._machine.run(command, deadline)
+        return self._machine.run(self._prefix + command, deadline)
 
     def receive(self, command, deadline):
         return self._machine.receive(self._prefix + command, deadline)

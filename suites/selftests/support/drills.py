@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from selftests.support.history import violations
+
 ENVIRONMENT = ("--redrill-environment=lab",)
 """What a run that wipes must say of the sample fleets."""
 
@@ -42,11 +44,16 @@ def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0) -> Drille
     """Run pytest in ``reports`` with these arguments and nothing else but where reports go; return its newest run."""
     reports.mkdir(parents=True, exist_ok=True)
     environment = ENVIRONMENT if "--redrill-mode=replace" in arguments else ()
-    command = [sys.executable, "-m", "pytest", f"--redrill-reports={reports}", *environment, *arguments]
+    # That plugin imports half a second of Hypothesis at the end of every session, whoever uses it.
+    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", f"--redrill-reports={reports}"]
+    command += [*environment, *arguments]
     done = subprocess.run(
         command, cwd=reports, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
     )
-    return read_run(reports, done.returncode, done.stdout + done.stderr)
+    drilled = read_run(reports, done.returncode, done.stdout + done.stderr)
+    broken = violations(drilled.folder) if drilled.folder else []
+    assert not broken, "\n".join([*broken, drilled.output])
+    return drilled
 
 
 def read_run(reports: Path, status: int, output: str) -> Drilled:

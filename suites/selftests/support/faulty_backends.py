@@ -44,9 +44,7 @@ class SweepsOnlyProvisioner(NspawnProvisioner):
         unmount(self.place.merged)
         for child in self._tree._upper.iterdir():
             remove_tree(child)
-        remove_tree(self._tree._work)
-        self._tree._work.mkdir()
-        self._tree._mount(self.build_image().root)
+        self._tree.mount(self.build_image().root)
         return self.place.merged
 
 

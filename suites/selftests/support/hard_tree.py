@@ -133,12 +133,12 @@ def nobodys_folder() -> Iterator[Path]:
 
 def as_nobody(function: Callable[[], T]) -> T:
     """Return what ``function`` returns in a process without privileges; what it raises is raised here."""
-    return function() if os.geteuid() != 0 else _in_child(_drop_privileges, function)
+    return function() if os.geteuid() != 0 else in_child(_drop_privileges, function)
 
 
 def with_own_mounts(function: Callable[[], T]) -> T:
     """Return what ``function`` returns in a process whose mounts nobody else sees and that end with it; needs root."""
-    return _in_child(_leave_mounts, function)
+    return in_child(_leave_mounts, function)
 
 
 def mount_tmpfs(path: Path) -> None:
@@ -159,7 +159,7 @@ def _leave_mounts() -> None:
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
-def _in_child(prepare: Callable[[], None], function: Callable[[], T]) -> T:
+def in_child(prepare: Callable[[], None], function: Callable[[], T]) -> T:
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         answer: tuple[bool, object]

@@ -9,7 +9,6 @@ import pytest
 from redrill.drill import owners
 from redrill.drill.evidence import read_manifest
 from redrill.errors import Exit, RestoreError
-from redrill.lab.lab import down, up
 from redrill.machine.ssh_machine import SshMachine
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Application, CommandCheck
@@ -18,7 +17,7 @@ from redrill.model.record import Location, Step
 from redrill.provisioners.nspawn_tree import read_host_keys
 from redrill.repositories.restore import fidelity
 from selftests.support import live_backends
-from selftests.support.drills import Drilled, run_redrill
+from selftests.support.drills import Drilled
 from selftests.support.labs import provisioner_of
 from selftests.support.live_labs import LiveLab, live_lab
 
@@ -38,14 +37,14 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         path = (str(folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
-        patch.syspath_prepend(folder)
         yield
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """The sample lab, all of it restored live."""
-    yield from brought_up(live_lab(tmp_path_factory.mktemp("live"), "selftest-live", "198.18.41"))
+    with live_lab(tmp_path_factory.mktemp("live"), "selftest-live", "198.18.41") as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
@@ -53,29 +52,21 @@ def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """A database and bare systems of which each may be ruined by one test."""
     bare = {"repository": {"kind": "tar", "directory": "/var/lib/redrill/labs/selftest-ruin/backups"}}
     endpoints = {"db-1": {"role": "db", "log_sink": None}, "bare-1": bare, "bare-2": bare, "bare-3": bare}
-    yield from brought_up(live_lab(tmp_path_factory.mktemp("ruin"), "selftest-ruin", "198.18.42", endpoints))
-
-
-def brought_up(lab: LiveLab) -> Iterator[LiveLab]:
-    down(lab.fleet, print)
-    try:
-        up(lab.fleet, print)
+    with live_lab(tmp_path_factory.mktemp("ruin"), "selftest-ruin", "198.18.42", endpoints) as lab:
         yield lab
-    finally:
-        down(lab.fleet, print)
 
 
 @pytest.fixture(scope="module")
 def first(live: LiveLab) -> Drilled:
     """A drill of all three endpoints."""
-    return run_redrill(live.file, live.folder / "first", "--redrill-mode=replace")
+    return live.drill("first", {name: {} for name in NAMES})
 
 
 @pytest.fixture(scope="module")
 def second(live: LiveLab, first: Drilled) -> Drilled:
     """The same again; now PostgreSQL runs in the fresh system as Debian's packages have it."""
     assert first.status == 0, first.output
-    return run_redrill(live.derive("second", WITH_POSTGRESQL), live.folder / "second", "--redrill-mode=replace")
+    return live.drill("second", {name: {} for name in NAMES} | WITH_POSTGRESQL)
 
 
 def test_a_live_drill_is_approved_twice_in_a_row(first: Drilled, second: Drilled) -> None:
@@ -144,23 +135,20 @@ def test_a_postgresql_that_runs_in_the_fresh_system_does_not_harm_the_restored_c
 
 def test_endpoints_restored_offline_and_live_are_drilled_side_by_side(live: LiveLab, second: Drilled) -> None:
     assert second.status == 0, second.output
-    mixed = live.derive("mixed", {"web-1": {"restore": "offline"}})
-    chosen = ("--redrill-endpoint=web-1", "--redrill-endpoint=kv-1")
-    drilled = run_redrill(mixed, live.folder / "mixed", "--redrill-mode=replace", *chosen)
+    drilled = live.drill("mixed", {"web-1": {"restore": "offline"}, "kv-1": {}})
     assert drilled.status == 0, drilled.output
     restored = {name: record["restored"] for name, record in drilled.records.items()}
     assert restored == {"web-1": "offline", "kv-1": "live"}
 
 
-def test_restoring_under_a_running_postgresql_destroys_data(spare: LiveLab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restoring_under_a_running_postgresql_destroys_data(spare: LiveLab) -> None:
     # What redrill prevents: this is the same drill as above, but nobody stops PostgreSQL.
-    monkeypatch.setattr("redrill.drill.redeploy.stop_owners", lambda *_: None)
-    monkeypatch.setattr("redrill.drill.settle._LEAST_PATIENCE", 5.0)
     settings = {"db-1": {**WITH_POSTGRESQL["db-1"], "objectives": {"rto": "2s"}}}
-    record = spare.drill("danger", settings)["db-1"]
-    found = record.applications.get("postgresql")
-    is_intact = record.failure is None and found is not None and found.healthy and found.survived == found.writes
-    assert not is_intact, record
+    drilled = spare.drill("danger", settings, "-p", "selftests.support.reckless")
+    result = drilled.records["db-1"]["applications"].get("postgresql", {})
+    is_intact = result.get("healthy") and result["survived"] == result["writes"]
+    assert not is_intact, drilled.output
+    assert drilled.verdict["decision"] != "APPROVE"
 
 
 HELD_BY = {
@@ -222,11 +210,11 @@ def test_a_declared_unit_that_does_not_stop_ends_the_restore_before_it_begins(sp
 
 
 def test_another_host_key_after_the_deployment_stops_before_a_byte_is_sent(spare: LiveLab) -> None:
-    record = spare.drill("deployed", {"bare-2": {"provisioner": {"kind": "other-key"}}})["bare-2"]
-    assert record.failure
-    assert (record.failure.step, record.failure.error) == (Step.RESTORE, "OtherKeyError")
-    assert record.failure.exit_code is Exit.QUARANTINED
-    assert "Nothing was sent to it" in record.failure.message
+    drilled = spare.drill("deployed", {"bare-2": {"provisioner": {"kind": "other-key"}}})
+    assert drilled.status == Exit.QUARANTINED, drilled.output
+    failure = drilled.records["bare-2"]["failure"]
+    assert (failure["step"], failure["error"]) == (Step.RESTORE, "OtherKeyError")
+    assert "Nothing was sent to it" in failure["message"]
     assert logins(spare, "bare-2") == 1
 
 
@@ -238,10 +226,10 @@ systemctl -q enable other-key"""
 
 def test_another_host_key_after_the_restore_stops_before_a_byte_is_sent(spare: LiveLab) -> None:
     spare.run("bare-3", OTHER_KEY)
-    record = spare.drill("restored", {"bare-3": {}})["bare-3"]
-    assert record.failure
-    assert (record.failure.step, record.failure.error) == (Step.SETTLE, "OtherKeyError")
-    assert record.failure.exit_code is Exit.QUARANTINED
+    drilled = spare.drill("restored", {"bare-3": {}})
+    assert drilled.status == Exit.QUARANTINED, drilled.output
+    failure = drilled.records["bare-3"]["failure"]
+    assert (failure["step"], failure["error"]) == (Step.SETTLE, "OtherKeyError")
     other = (provisioner_of(spare.fleet, "bare-3").place.merged / "etc/other_key.pub").read_text()
     assert logins(spare, "bare-3", " ".join(other.split()[:2])) == 1
 

@@ -156,7 +156,7 @@ def test_a_protected_name_or_address_is_known_without_asking_the_host() -> None:
     assert said(judge_words(Protected(addresses=("::ffff:0:0/96",)), WEB, ["::ffff:10.0.0.1"])) == "refuse"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "192.0.2.1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::", "192.0.2.1", "::ffff:127.0.0.1"])
 def test_no_address_of_the_controller_is_a_target(address) -> None:
     assert said(judge_address(HERE, WEB, ["192.0.2.11", address])) == "refuse"
 
@@ -176,7 +176,7 @@ def test_the_controller_knows_itself() -> None:
 
 
 def test_addresses_are_read_without_any_tool() -> None:
-    trie = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.9.8.7\n        /32 host LOCAL\n     |-- 10.9.8.255\n        /32 link BROADCAST"
+    trie = "  +-- 0.0.0.0/0 3 0 5\n   |-- 10.9.8.7\n    /32 host LOCAL\n   |-- 10.9.8.255\n    /32 link BROADCAST"
     inet6 = "fe800000000000000000000000000001 02 40 20 80     eth0\n00000000000000000000000000000001 01 80 10 80 lo\n"
     assert parse_addresses(f"{trie}\n{inet6}") == {"10.9.8.7", "fe80::1"}
 

@@ -8,7 +8,8 @@ from redrill.redaction import REDACTED, is_sensitive, redact, redact_known, reda
 from redrill.redaction.known import KnownSecrets
 
 KEY_BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
-KEY = f"-----BEGIN PRIVATE KEY-----\n{KEY_BODY}\n{KEY_BODY[::-1]}\nMzEfYyjiWA4R4/M2bS1+fWIcPm15j9\n-----END PRIVATE KEY-----"
+KEY_END = "MzEfYyjiWA4R4/M2bS1+fWIcPm15j9"
+KEY = f"-----BEGIN PRIVATE KEY-----\n{KEY_BODY}\n{KEY_BODY[::-1]}\n{KEY_END}\n-----END PRIVATE KEY-----"
 OPENSSH = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW"
 SHADOW = "$6$Qv1JZ5mG$kq0xWn2m1c8vYw6J3h1l2n4b5v6c7x8z9a0s1d2f3g4h5j6k7l8p9o0i1u2y3t4r5e6w7q8ASDFGHJ"
 
@@ -56,7 +57,7 @@ def test_what_looks_like_a_secret_is_taken_out(text: str, expected: str) -> None
     [
         "root:x:0:0:root:/root:/bin/bash",
         "daemon:*:19000:0:99999:7:::",
-        "Accepted publickey for root from 198.18.0.1 port 22 ssh2: ED25519 SHA256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJ1234",
+        "Accepted publickey for root from 198.18.0.1 port 22 ssh2: ED25519 SHA256:abcdefghijklmnopqrstuvwxyzABCDEFGH12",
         "Failed password for root from 198.18.0.1 port 40022 ssh2",
         "pam_unix(sshd:session): session opened for user root(uid=0) by (uid=0)",
         "passwd:         files systemd",
@@ -101,7 +102,7 @@ def test_a_private_key_inside_json_is_taken_out_and_the_json_stays_whole() -> No
 )
 def test_a_private_key_that_is_shown_in_part_is_taken_out(shown: str) -> None:
     redacted = redact(shown)
-    parts = [KEY_BODY, KEY_BODY[::-1], "MzEfYyjiWA4R4/M2bS1+fWIcPm15j9", OPENSSH]
+    parts = [KEY_BODY, KEY_BODY[::-1], KEY_END, OPENSSH]
     left = {part[at : at + 16] for part in parts for at in range(len(part) - 15) if part[at : at + 16] in redacted}
     assert not left
 
@@ -186,3 +187,15 @@ def test_files_that_hold_secrets_are_sensitive(path: str) -> None:
 )
 def test_other_files_are_not_sensitive(path: str) -> None:
     assert not is_sensitive(path)
+
+
+@pytest.mark.parametrize("escape", ["\x1b", "\\x1b", "#x1B"])
+def test_a_secret_is_taken_out_of_coloured_text(escape: str) -> None:
+    red, off = f"{escape}[31m", f"{escape}[39;49;00m"
+    assert redact(f"{red}password{off}: {red}'{off}{red}hunter2{off}{red}'{off}") == f"password: '{REDACTED}'"
+    assert redact(f"{red}nothing{off}") == f"{red}nothing{off}"
+
+
+def test_a_token_that_was_cut_is_taken_out() -> None:
+    assert redact("x '...xkFkMlJnZ3.eyJuIjoxfQAAAA.c2ln' y") == f"x '{REDACTED}' y"
+    assert redact("'eyJhbGciOiJIUzI1NiJ9.eyJz...'") == f"'{REDACTED}'"

@@ -63,7 +63,7 @@ class Session:
 
     def __init__(self, url: str) -> None:
         self.is_broken = False
-        with self._trouble():
+        with _translated():
             self._connection = _engine(url).connect()
         for statement in _SERVER:
             self._execute(text(statement))
@@ -128,11 +128,20 @@ class Session:
     @contextmanager
     def _trouble(self) -> Iterator[None]:
         try:
-            yield
-        except SQLAlchemyError as error:
-            self.is_broken = True
-            why = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-            raise GuardError(f"The locks in PostgreSQL cannot be used: {why}") from None
+            with _translated():
+                yield
+        except GuardError:
+            self.close()  # an open session would go on holding what its process gave up
+            raise
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        why = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        raise GuardError(f"The locks in PostgreSQL cannot be used: {why}") from None
 
 
 def _engine(url: str) -> Engine:
