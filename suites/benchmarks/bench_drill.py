@@ -80,7 +80,11 @@ class _Drills:
             process = subprocess.Popen(
                 [sys.executable, "-m", "redrill.cli", *command], stdout=output, stderr=output, cwd=folder
             )
-            _, status, usage = os.wait4(process.pid, 0)
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except BaseException:
+                process.kill()  # or it would go on drilling a lab that is being taken down
+                raise
         self.commands.append(time.monotonic() - began)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:

@@ -42,13 +42,13 @@ class Stage:
 
 
 OBSERVE_STAGES = (
-    Stage(Step.PREFLIGHT, prepare.preflight, 60),
+    Stage(Step.PREFLIGHT, prepare.preflight, 120),
     Stage(Step.SETTLE, settle, 600),
     Stage(Step.OBSERVE_AFTER, finish.observe_after, 600),
 )
 
 REPLACE_STAGES = (
-    Stage(Step.PREFLIGHT, prepare.preflight, 60),
+    Stage(Step.PREFLIGHT, prepare.preflight, 120),
     Stage(Step.PLANT, prepare.plant, 60),
     Stage(Step.OBSERVE, prepare.observe_before, 600),
     Stage(Step.BACK_UP, prepare.back_up, 3600),

@@ -13,7 +13,7 @@ STAINED_PATHS = ("/usr/local", "/opt", "/root", "/srv", "/")
 
 
 def choose_markers(machine: Machine, run: str, deadline: Deadline) -> list[Marker]:
-    """Return what is going to be planted: a random nonce in every state path, and outside of them where there is room."""
+    """Return what is going to be planted: a random nonce in every state path, and in folders outside of them."""
     markers = [_marker(path, run, is_survivor=True) for path in STATE_PATHS]
     there = machine.batch([f'test -d "$ROOT"{path}' for path in STAINED_PATHS], deadline)
     stained = [path for path, result in zip(STAINED_PATHS, there, strict=True) if result.exit_status == 0]

@@ -9,6 +9,7 @@ from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.evidence import read_manifest, write_manifest
 from redrill.drill.markers import choose_markers, plant_markers
+from redrill.drill.steady import wait_for_system
 from redrill.drill.way_back import prove_way_back
 from redrill.drill.witness import Witness
 from redrill.errors import BackupError, GuardError, MachineError
@@ -30,9 +31,12 @@ _PSEUDO = ("/var/lib/nfs/rpc_pipefs",)
 
 
 def preflight(bench: Bench, deadline: Deadline) -> None:
-    """Connect over the pinned host keys, learn the image, and refuse what a backup would not hold."""
+    """Connect over the pinned host keys, learn the image, and refuse what a backup would not hold.
+
+    An endpoint that is still starting is waited for: what it is on its way to be is what must come back.
+    """
     machine = bench.connect(bench.locate(), deadline)
-    machine.run("true", deadline).checked()
+    wait_for_system(machine, deadline)
     if bench.provisioner:
         bench.evidence.image_wanted = image = _learn_image(bench, bench.provisioner)
         bench.detail = f"image {image.name} {image.version}"

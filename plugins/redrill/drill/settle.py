@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from redrill.drill.bench import Bench
 from redrill.drill.health import check_application
 from redrill.drill.redeploy import boot_restored
+from redrill.drill.steady import wait_for_system
 from redrill.drill.witness import read_canaries
-from redrill.errors import MachineError, SettleTimeoutError
+from redrill.errors import MachineError
 from redrill.model.deadline import Deadline, pause
 from redrill.model.record import ApplicationResult, CheckResult
 
 _INTERVAL = 0.05
 _LEAST_PATIENCE = 20.0
-_STEADY = ("running", "degraded")
 
 
 def settle(bench: Bench, deadline: Deadline) -> None:
@@ -27,20 +27,8 @@ def settle(bench: Bench, deadline: Deadline) -> None:
     names = list(bench.endpoint.applications)
     with ThreadPoolExecutor(len(names) + 1, thread_name_prefix=f"settle-{bench.endpoint.name}") as pool:
         results = {name: pool.submit(_watch, bench, name, deadline) for name in names}
-        bench.detail = _wait_for_system(bench, deadline)
+        bench.detail = wait_for_system(bench.machine, deadline)
         bench.evidence.applications = {name: result.result() for name, result in results.items()}
-
-
-def _wait_for_system(bench: Bench, deadline: Deadline) -> str:
-    if not bench.machine.has_init:
-        return "no running system"
-    seconds = max(1, int(deadline.remaining))
-    # A stream of its own: the shared shell must stay free for the health checks meanwhile.
-    with bench.machine.receive(f"timeout {seconds} systemctl is-system-running --wait; true", deadline) as stream:
-        state = b"".join(stream).decode().strip() or "unknown"
-    if state not in _STEADY:
-        raise SettleTimeoutError(f"Endpoint '{bench.endpoint.name}' is '{state}' {deadline.budget:g} s after its boot.")
-    return state
 
 
 def _watch(bench: Bench, name: str, deadline: Deadline) -> ApplicationResult:

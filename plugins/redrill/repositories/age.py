@@ -148,13 +148,13 @@ class _Feed:
         self.reader: Future[None] | None = None
 
     def put(self, data: bytes) -> None:
-        """Take a chunk as soon as there is room; raises what ended the reader early."""
+        """Take a chunk as soon as there is room; BackupError with what ended the reader early."""
         while self.reader and not self.reader.done():
             with suppress(Full):
                 self._queue.put(data, timeout=_PATIENCE)
                 return
-        if self.reader:
-            self.reader.result()
+        error = self.reader.exception() if self.reader else None
+        raise BackupError(f"The backup could not be encrypted: {error}") from error
 
     def read(self, size: int) -> bytes:
         while not self._rest:

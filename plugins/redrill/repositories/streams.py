@@ -49,20 +49,19 @@ def compress(chunks: Iterator[bytes], level: int) -> Iterator[bytes]:
 
 
 def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the content of one zstd frame in pieces of bounded size; BackupError when it is damaged or not alone.
+    """Yield the content of zstd frames, as zstd(1) does, in pieces of bounded size; BackupError when one is damaged.
 
     A frame that is cut off ends early: whoever reads it must know by the content or by a digest where its end is.
     """
-    source = _Source(chunks)
+    source = cast(IO[bytes], _Source(chunks))
     try:
         # A decompressobj has no bound: a quarter of a megabyte may stand for gigabytes of zeros.
-        with zstandard.ZstdDecompressor().stream_reader(cast(IO[bytes], source), read_size=CHUNK) as reader:
+        reader = zstandard.ZstdDecompressor().stream_reader(source, read_size=CHUNK, read_across_frames=True)
+        with reader:
             while piece := reader.read(CHUNK):
                 yield piece
     except zstandard.ZstdError as error:
         raise BackupError(f"The archive is damaged: {error}.") from error
-    if source.read(1):
-        raise BackupError("The archive is damaged: something follows its compressed data.")
 
 
 class _Source:

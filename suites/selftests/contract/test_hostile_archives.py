@@ -125,8 +125,12 @@ def test_41_a_wrong_checksum_of_the_compressed_data_is_refused(tmp_path):
     refused(tmp_path, flip(packed, len(packed) - 1), "damaged")
 
 
-def test_42_a_second_frame_is_refused(tmp_path):
-    refused(tmp_path, pack(BASE + END) + pack(END), "something follows its compressed data")
+def test_42_a_second_frame_with_more_members_is_refused(tmp_path):
+    refused(tmp_path, pack(BASE + END) + pack(BASE + END), "something follows its end")
+
+
+def test_40_junk_after_the_compressed_data_is_refused(tmp_path):
+    refused(tmp_path, pack(BASE + END) + b"junk", "damaged")
 
 
 def test_33_an_empty_file_in_place_of_the_archive_is_refused(tmp_path):

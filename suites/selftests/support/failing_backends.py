@@ -14,7 +14,7 @@ from redrill.repositories.tar import TarRepository
 class FullRepository(TarRepository):
     """Has no room left for a backup."""
 
-    def create(self, machine: Machine, run: str, deadline: Deadline) -> NoReturn:
+    def create(self, *_words: object) -> NoReturn:
         raise BackupError("No space is left on the device.")
 
 
@@ -30,7 +30,7 @@ class VanishingRepository(TarRepository):
 class BuggyRepository(TarRepository):
     """Raises what no backend should."""
 
-    def create(self, machine: Machine, run: str, deadline: Deadline) -> NoReturn:
+    def create(self, *_words: object) -> NoReturn:
         raise ZeroDivisionError("division by zero")
 
 

@@ -25,6 +25,7 @@ CAPABILITY = bytes.fromhex("0100000200200000" + "00" * 12)
 def member(
     name: bytes,
     kind: bytes = FILE,
+    *,
     data: bytes = b"",
     target: bytes = b"",
     mode: int = 0o644,
@@ -48,7 +49,7 @@ def member(
     header[329:337] = header[337:345] = b"0000001\0"
     header[148:156] = b"%06o\0 " % sum(header)
     extended = b"".join(record(key, value) for key, value in (pax or {}).items())
-    before = member(b"pax", b"x", extended) if extended else b""
+    before = member(b"pax", b"x", data=extended) if extended else b""
     return before + bytes(header) + data + bytes(-len(data) % 512)
 
 
@@ -101,12 +102,11 @@ def with_member(*members: bytes) -> Callable[[], bytes]:
 
 
 def _overflow() -> bytes:
-    """Build what CVE-2025-4517 does: links that grow beyond PATH_MAX when they are resolved, then a way out of there."""
+    """Build what CVE-2025-4517 needs: links that grow beyond PATH_MAX when they are resolved, then a way out."""
     parts, path = b"", b"var"
     for letter in b"abcdefghijklmnop":
-        parts += folder(path + b"/" + b"d" * 247 + b"/") + member(
-            path + b"/" + bytes([letter]), SYMLINK, target=b"d" * 99
-        )
+        parts += folder(path + b"/" + b"d" * 247 + b"/")
+        parts += member(path + b"/" + bytes([letter]), SYMLINK, target=b"d" * 99)
         path += b"/" + bytes([letter])
     return BASE + parts + member(path + b"/out", SYMLINK, target=b"../" * 16) + member(path + b"/out/pwn") + END
 
@@ -116,7 +116,7 @@ def _sparse(size: int) -> bytes:
     return member(b"var/sparse", data=b"0\n".ljust(512, b"\0"), pax={**pax, b"GNU.sparse.realsize": b"%d" % size})
 
 
-_LONG_NAME = member(b"././@LongLink", LONG, b"etc/" + b"../" * 60 + b"pwn\0") + member(b"etc/x")
+_LONG_NAME = member(b"././@LongLink", LONG, data=b"etc/" + b"../" * 60 + b"pwn\0") + member(b"etc/x")
 _UNLISTED = "which the manifest of the backup does not list"
 _PLAIN = "which is not a plain name inside the state paths"
 _UP = b"../" * 12
@@ -272,17 +272,17 @@ HOSTILE = (
 )
 
 
-def store(endpoint: Path, packed: bytes, manifest: Manifest | bytes, **facts: object) -> Snapshot:
+def store(home: Path, packed: bytes, manifest: Manifest | bytes, **facts: object) -> Snapshot:
     """Keep a packed archive as a snapshot whose digests are all right; return what a drill remembers of it."""
     name = "20261122T120000Z-run"
-    place = endpoint / name
+    place = home / name
     place.mkdir(parents=True, mode=0o700)
     listed = manifest if isinstance(manifest, bytes) else "".join(f"{line}\n" for line in manifest.dump()).encode()
     (place / "archive.tar.zst").write_bytes(packed)
     (place / "manifest.jsonl").write_bytes(listed)
     values = {
         "id": name,
-        "endpoint": endpoint.name,
+        "endpoint": home.name,
         "created": datetime.now(UTC),
         "paths": STATE_PATHS,
         "entries": 6,

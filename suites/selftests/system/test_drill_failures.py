@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from redrill.errors import Exit
 from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
-from redrill.model.record import DrillRecord, Phase, Step
+from redrill.model.record import Step
 from redrill.model.values import Mode
 from selftests.support import failing_backends
 from selftests.support.drills import Drilled, run_redrill
@@ -100,7 +101,7 @@ def test_an_endpoint_that_vanishes_is_told_of_with_what_could_not_be_undone(tmp_
 def test_markers_that_were_planted_before_planting_failed_are_removed(tmp_path: Path) -> None:
     fleet = tree_fleet(tmp_path)
     root = root_of(tmp_path, BROKEN)
-    (root / "srv").rmdir()
+    shutil.rmtree(root / "srv")
     (root / "srv").symlink_to("/proc/self")  # a directory in which nobody can make a file
     drilled = run_redrill(fleet, tmp_path / "reports", "--redrill-mode=replace", f"--redrill-endpoint={BROKEN}")
     assert drilled.records[BROKEN]["failure"]["step"] == Step.PLANT, drilled.output
@@ -123,13 +124,13 @@ def test_a_canary_that_fails_at_first_stops_those_that_work_already(tmp_path: Pa
 class GoneTerminal:
     """A progress display whose terminal has gone away."""
 
-    def phase_started(self, endpoint: str, step: Step) -> None:
+    def phase_started(self, *_words: object) -> None:
         raise BrokenPipeError
 
-    def phase_ended(self, endpoint: str, phase: Phase) -> None:
+    def phase_ended(self, *_words: object) -> None:
         raise OSError(5, "Input/output error")
 
-    def drill_ended(self, record: DrillRecord) -> None:
+    def drill_ended(self, *_words: object) -> None:
         raise ValueError("I/O operation on closed file.")
 
 

@@ -158,3 +158,8 @@ def store_again(folder: Path) -> FlockLocks:
 def test_a_directory_and_a_port_are_endpoints_of_their_own() -> None:
     locations = [Location(root=Path("/srv/a")), Location(address="a", port=22), Location(address="a", port=2222)]
     assert [identify(location) for location in locations] == ["/srv/a", "a:22", "a:2222"]
+
+
+def test_another_spelling_is_no_other_endpoint() -> None:
+    assert identify(Location(root=Path("/srv/b/../a"))) == identify(Location(root=Path("/srv/a")))
+    assert identify(Location(address="Web-1.Example.")) == identify(Location(address="web-1.example"))

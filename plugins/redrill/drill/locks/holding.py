@@ -33,8 +33,13 @@ def open_locks(fleet: Fleet) -> LockStore:
 
 
 def identify(location: Location) -> str:
-    """Return what the lock of the endpoint at ``location`` is for: its directory, or its address and port."""
-    return str(location.root) if location.root else f"{location.address}:{location.port}"
+    """Return what the lock of the endpoint at ``location`` is for: its directory, or its address and port.
+
+    However the fleet file spells it; a name and the address that it stands for are told apart.
+    """
+    if location.root:
+        return str(location.root.resolve())
+    return f"{location.address.rstrip('.').lower()}:{location.port}"
 
 
 class EndpointLock:
