@@ -30,6 +30,7 @@ from redrill.loader import load_fleet, select_endpoints
 from redrill.model.fleet import Backend, Endpoint
 from redrill.model.fleet_schema import fleet_schema
 from redrill.model.values import Mode
+from redrill.redaction import redact
 
 _PIPE_WIDTH = 200
 _FLEET = click.argument("fleet_file", metavar="FLEET", type=click.Path(path_type=Path))
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return Exit.USAGE
     except RedrillError as error:
-        click.echo(f"redrill: {error}", err=True)
+        click.echo(redact(f"redrill: {error}"), err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("redrill: stopped by a signal; nothing was cleaned up.", err=True)
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.INCOMPLETE
     except Exception:  # noqa: BLE001 - a bug of ours must not end with 1, which says that an endpoint is not compliant
-        traceback.print_exc()
+        click.echo(redact(traceback.format_exc()), err=True)
         return Exit.INCOMPLETE
     return status if isinstance(status, int) else Exit.APPROVE
 

@@ -16,14 +16,15 @@ _revealed: dict[SecretValue, str] = {}
 _lock = threading.Lock()
 
 
-def reveal(secret: SecretValue) -> str:
+def reveal(secret: SecretValue, *, anew: bool = False) -> str:
     """Return the value of a secret, without line ends after it; from then on nothing that is reported shows it.
 
-    It is looked up once in a process. FleetError, which says where it should have come from, when it cannot be had,
-    is empty, below eight characters (it could not be told from ordinary words and be hidden), or above 64 KiB.
+    It is looked up once in a process, or ``anew``, when it must still be where it was. FleetError, which says where
+    it should have come from, when it cannot be had, is empty, below eight characters (it could not be told from
+    ordinary words and be hidden), or above 64 KiB.
     """
     with _lock:
-        if secret not in _revealed:
+        if anew or secret not in _revealed:
             value = _check(secret, _look_up(secret))
             register(value)
             _revealed[secret] = value

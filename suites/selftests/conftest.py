@@ -1,7 +1,10 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from redrill.redaction import redactor
+from redrill.redaction.known import KnownSecrets
 from selftests.support.wheels import build_wheel, install_elsewhere
 
 
@@ -15,3 +18,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def python_elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a virtual environment that holds the wheel and what it depends on, and nothing else."""
     return install_elsewhere(wheel, tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secrets_of_their_own() -> Iterator[None]:
+    """Let the made-up secrets of one module take nothing out of the texts of the next."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redactor, "_KNOWN", KnownSecrets())
+        yield

@@ -94,6 +94,7 @@ def run_drill(
     """
     locks = open_locks(fleet)
     write_private(run_dir / "fleet.json", fleet.model_dump_json(indent=1) + "\n")
+    bound_heaps()
     (run_dir / "records").mkdir(exist_ok=True, mode=0o700)
     journal = Journal(run_dir / "journal.jsonl")
     journal.write("run started", mode=mode.value, endpoints=[endpoint.name for endpoint in endpoints])
@@ -224,6 +225,7 @@ def _run_stage(bench: Bench, stage: Stage, crew: Crew) -> bool:
         save_checkpoint(bench)
     crew.journal.write("outcome", name, step=stage.step.value, outcome=phase.outcome.value, detail=phase.detail)
     _tell(crew.progress.phase_ended, name, phase)
+    give_back()
     crash_here(name, stage.step, "after")
     return error is None
 

@@ -18,6 +18,7 @@ from redrill.drill.guards.stops import judge_stops
 from redrill.drill.waves import form_waves
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.values import Duration, Mode, Value
+from redrill.repositories.encryption import encryption_state
 
 STAMP = "%Y%m%dT%H%M%SZ"
 _MOST_AT_ONCE = 32
@@ -128,9 +129,16 @@ def _target(found: Survey) -> Target:
         identity=found.identity.digest if found.facts else "",
         image=f"{image.name} {image.version}" if image else "",
         digest=image.digest if image else "",
-        backup=f"made by this run in '{endpoint.repository.kind}', read back whole" if endpoint.repository else "",
+        backup=_describe_backup(endpoint),
         is_made_here=found.is_made_here,
     )
+
+
+def _describe_backup(endpoint: Endpoint) -> str:
+    repository = endpoint.repository
+    if repository is None:
+        return ""
+    return f"made by this run in '{repository.kind}', read back whole; {encryption_state(endpoint)}"
 
 
 def _judge_each(fleet: Fleet, controller: Controller, surveys: Sequence[Survey], now: datetime) -> Iterator[GuardState]:

@@ -1,5 +1,6 @@
 """The drill of a session: in its main process, before the first test."""
 
+import sys
 import traceback
 
 import pytest
@@ -12,6 +13,7 @@ from redrill.drill.resume import untouched_of
 from redrill.errors import Exit, FleetError, GuardError, RedrillError
 from redrill.model.fleet import Endpoint
 from redrill.plugin.run import Run
+from redrill.redaction import redact
 
 
 def drill(config: pytest.Config, run: Run) -> None:
@@ -31,7 +33,7 @@ def drill(config: pytest.Config, run: Run) -> None:
     except FleetError as error:
         raise pytest.UsageError(*error.mistakes) from None
     except Exception as error:  # noqa: BLE001 - what was drilled all the same is judged; the verdict cannot be green
-        traceback.print_exc()
+        sys.stderr.write(redact(traceback.format_exc()))
         code = error.exit_code if isinstance(error, RedrillError) else Exit.INCOMPLETE
         run.fail(f"The drill broke: {type(error).__name__}: {error}", code)
 

@@ -130,9 +130,9 @@ def unmount(path: Path) -> None:
         call("umount", "--lazy", str(path))
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a directory with all that is in it, but nothing that is mounted below it."""
-    command = ["nice", "rm", "-rf", "--one-file-system", str(path)]
+def remove_tree(path: Path, *, is_awaited: bool = True) -> None:
+    """Remove a directory with all that is in it, but nothing that is mounted below it; slowly when nobody waits."""
+    command = [*(() if is_awaited else ("nice",)), "rm", "-rf", "--one-file-system", str(path)]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         unlock_tree(os.fsencode(path))
         subprocess.run(command, capture_output=True, check=False)
@@ -140,7 +140,7 @@ def remove_tree(path: Path) -> None:
 
 def _remove_trees(paths: Sequence[Path]) -> None:
     for path in paths:
-        remove_tree(path)
+        remove_tree(path, is_awaited=False)
 
 
 def read_host_keys(root: Path) -> tuple[str, ...]:

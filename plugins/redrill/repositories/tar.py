@@ -131,7 +131,8 @@ class TarRepository:
                 raise BackupError(
                     f"The marker of the snapshot '{snapshot.id}' in '{folder}' was changed after the backup."
                 )
-            unlock = partial(self._unlock, is_encrypted=marker.is_encrypted)
+            # A key that is only remembered would be missing after the wipe, should this process end.
+            unlock = partial(self._unlock, is_encrypted=marker.is_encrypted, anew=True)
             if expected is None:
                 expected = read_manifest(folder, marker, unlock)
                 with read_archive_file(folder, marker, snapshot) as stored:
@@ -159,7 +160,7 @@ class TarRepository:
             raise BackupError(f"No copy of the snapshot '{snapshot.id}' is whole: {' '.join(errors)}")
         return folders[0]
 
-    def _unlock(self, chunks: Iterator[bytes], *, is_encrypted: bool) -> Iterator[bytes]:
+    def _unlock(self, chunks: Iterator[bytes], *, is_encrypted: bool, anew: bool = False) -> Iterator[bytes]:
         """Decrypt with the identity that the fleet file names; BackupError when there is none that fits."""
         if not is_encrypted:
             return chunks
@@ -170,7 +171,7 @@ class TarRepository:
                 "decrypts it."
             )
         try:
-            return decrypt(chunks, parse_identities(reveal(identity), identity.origin))
+            return decrypt(chunks, parse_identities(reveal(identity, anew=anew), identity.origin))
         except FleetError as error:
             raise BackupError(f"The backup of '{self._endpoint.name}' cannot be decrypted: {error}") from error
 
@@ -217,15 +218,6 @@ class TarRepository:
         old = read_markers(self._folders)[: -self._settings.keep]
         for folder in self._folders:
             remove(folder / marker.snapshot.id for marker in old if (folder / marker.snapshot.id).exists())
-
-
-def encryption_state(endpoint: Endpoint) -> str:
-    """Return for the plan how the backups of an endpoint are kept: a warning when they are not encrypted."""
-    backend = endpoint.repository
-    recipients = backend.settings.get("recipients") if backend else None
-    if recipients:
-        return f"encrypted with age for {len(recipients)} recipient{'s' if len(recipients) > 1 else ''}"
-    return "WARNING: the backups are not encrypted at rest; give the repository 'recipients' (age1…) and an 'identity'"
 
 
 def _without_hidden(marker: Marker, snapshot: Snapshot) -> Snapshot:

@@ -38,6 +38,7 @@ printf '%-@KEPT@.@KEPT@s%10d' "$words" "${#words}"
 _CHANGED = r"file changed as we read it|File shrank by \d+ bytes?; padding with zeros"
 _GONE = r"File removed before we read it|directory is on a different filesystem; not dumped"
 _COMPLAINT = re.compile(rf"tar: (?P<name>.*): (?:(?P<socket>socket ignored)|(?P<changed>{_CHANGED})|(?P<gone>{_GONE}))")
+_LONGEST = 600
 _BENIGN_STATUS = {"@tar 0", "@tar 1", "@pack 0"}
 
 
@@ -58,12 +59,17 @@ def judge_words(trailer: bytes, manifest: Manifest, rules: Sequence[ChurnRule]) 
     judged = [_judge(line, manifest, rules) for line in complaints]
     fatal = [complaint.words for complaint in judged if complaint.is_fatal]
     if fatal or len(status) != 2 or not status <= _BENIGN_STATUS:
-        words = "; ".join((fatal or complaints)[:10]) or f"it ended with {sorted(status)}"
+        words = "; ".join(map(_shorten, (fatal or complaints)[:10])) or f"it ended with {sorted(status)}"
         raise BackupError(
             f"The backup is not exact: {words}. Stop what owns these files before the backup, "
             "or list them under 'churn' when they may differ or be missing."
         )
     return tuple(complaint.words for complaint in judged)
+
+
+def _shorten(words: str) -> str:
+    """Return a complaint without the middle of a path that is too long for any kernel."""
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST // 2]} … {words[-_LONGEST // 2 :]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from redrill.machine.walker import walk
 from redrill.model.fleet import Backend, Endpoint
 from redrill.model.values import STATE_PATHS
 from redrill.repositories.age import decrypt, encrypting
+from redrill.repositories.encryption import encryption_state
 from redrill.repositories.restore import fidelity, restore_snapshot
-from redrill.repositories.tar import encryption_state
 from selftests.support.hard_tree import build_hard_tree
 from selftests.support.tar_backups import expect, folder_of, make_repository, make_small_tree, soon
 
@@ -154,7 +154,7 @@ def test_the_plan_can_tell_how_backups_are_kept():
         return encryption_state(Endpoint(name="web-1", repository=Backend.model_validate({"kind": "tar", **settings})))
 
     assert state(recipients=["age1a", "age1b"]) == "encrypted with age for 2 recipients"
-    assert state().startswith("WARNING: the backups are not encrypted at rest")
+    assert state().startswith("WARNING: not encrypted at rest")
 
 
 def test_each_copy_is_the_same_to_the_last_byte_and_is_pruned_alike(tree, tmp_path, sealed):

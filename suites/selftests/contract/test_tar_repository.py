@@ -65,7 +65,7 @@ def stored(small, tmp_path) -> tuple[TarRepository, Snapshot, Path]:
 def test_a_flipped_bit_is_found_by_verify(stored, seed):
     repository, snapshot, folder = stored
     data = bytearray((folder / ARCHIVE).read_bytes())
-    position = random.Random(seed).randrange(len(data) * 8)  # noqa: S311 - a seed makes it repeatable
+    position = random.Random(seed).randrange(len(data) * 8)
     data[position // 8] ^= 1 << position % 8
     (folder / ARCHIVE).write_bytes(data)
     with pytest.raises(BackupError):
@@ -240,6 +240,21 @@ def test_words_that_nobody_knows_spoil_the_backup(small, tmp_path):
     )
     with pytest.raises(BackupError, match="Cannot read"):
         make_repository(tmp_path).create(machine, "run", soon())
+
+
+def test_a_path_that_is_too_long_for_every_tool_is_named_and_spoils_the_backup(small, tmp_path):
+    here = Path.cwd()
+    try:
+        os.chdir(small / "home")
+        for _ in range(20):
+            Path("d" * 240).mkdir()
+            os.chdir("d" * 240)
+        Path("deep").touch()
+    finally:
+        os.chdir(here)
+    with pytest.raises(BackupError, match=r"home/ddd.* … d.*: File name too long") as caught:
+        make_repository(tmp_path).create(LocalMachine("web-1", small), "run", soon())
+    assert len(str(caught.value)) < 10_000
 
 
 def test_a_run_id_with_a_slash_is_refused(small, tmp_path):

@@ -53,6 +53,6 @@ def test_the_command_is_installed(python_elsewhere: Path) -> None:
 
 def test_the_environment_knows_nothing_of_the_checkout(python_elsewhere: Path) -> None:
     script = "import redrill, importlib.util as u; print(redrill.__file__, u.find_spec('selftests'))"
-    done = subprocess.run([python_elsewhere, "-c", script], capture_output=True, text=True, check=True, cwd="/")
+    done = subprocess.run([python_elsewhere, "-I", "-c", script], capture_output=True, text=True, check=True, cwd="/")
     assert str(python_elsewhere.parents[1]) in done.stdout
     assert done.stdout.endswith(" None\n")

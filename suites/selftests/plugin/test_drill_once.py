@@ -16,10 +16,9 @@ def orchard(tmp_path_factory: pytest.TempPathFactory) -> Orchard:
 
 WAYS = {
     "alone": (),
-    "two workers": ("-n2",),
     "four workers": ("-n4",),
     "a module a worker": ("-n2", "--dist=loadscope"),
-    "with reruns": ("-n2", "--reruns=2"),
+    "two workers, with reruns": ("-n2", "--reruns=2"),
     "until the first failure": ("-x",),
 }
 
@@ -82,8 +81,7 @@ def test_setting_up_without_judging_is_refused(orchard: Orchard, tmp_path: Path)
 
 
 CHOICES = {
-    "by expression": (("-k", "drift and oak-1"), ["oak-1"]),
-    "by expression, two workers": (("-n2", "-k", "drift and oak-1"), ["oak-1"]),
+    "by expression": (("-n2", "-k", "drift and oak-1"), ["oak-1"]),
     "by name": (("--redrill-endpoint=oak-1", "--redrill-endpoint=elm-1"), ["oak-1", "elm-1"]),
     "by role": (("--redrill-role=bare",), ["elm-1"]),
     "by tag": (("--redrill-tag=small",), ["ash-1"]),

@@ -112,3 +112,22 @@ def test_an_end_that_a_test_asks_for_is_never_green(orchard: Orchard, tmp_path: 
     assert run.status == 6, run.output
     assert run.verdict["decision"] == "INCOMPLETE"
     assert "the session ended early: enough" in run.verdict["reasons"][0]
+
+
+STOPS = """\
+import os
+import signal
+
+def test_stops():
+    os.kill(os.getpid(), signal.SIGINT)
+
+def test_after():
+    pass
+"""
+
+
+def test_a_signal_while_judging_is_never_green(orchard: Orchard, tmp_path: Path) -> None:
+    run = drill_beside(orchard, tmp_path, STOPS)
+    assert run.status == 15, run.output
+    assert run.verdict["decision"] == "INCOMPLETE"
+    assert run.verdict["reasons"][0] == "The session was stopped by a signal."

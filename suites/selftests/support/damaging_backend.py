@@ -51,7 +51,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "manifest-changed": lambda folder: _flip(folder / "manifest.jsonl", 0.5),
     "manifest-gone": lambda folder: (folder / "manifest.jsonl").unlink(),
     "marker-gone": lambda folder: (folder / "snapshot.json").unlink(),
-    "all-gone": lambda folder: shutil.rmtree(folder),
+    "all-gone": shutil.rmtree,
     "second-copy-gone": lambda folder: shutil.rmtree(_second(folder)),
     "second-copy-flipped": lambda folder: _flip(_second(folder) / "archive.tar.zst", 0.5),
     "key-gone": lambda folder: (folder.parents[2] / "key.txt").unlink(),

@@ -1,5 +1,6 @@
 """Backends that do their work wrong on purpose: each would make a fleet look safe that is not."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from redrill.model.deadline import Deadline
-from redrill.model.manifest import Manifest
+from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import ImageFacts, Location
 from redrill.provisioners.nspawn import NspawnProvisioner
 from redrill.provisioners.nspawn_tree import remove_tree, unmount
@@ -105,64 +106,45 @@ class SameBootProvisioner(TreeProvisioner):
 
 
 class SpoilingRepository(TarRepository):
-    """Verifies well and restores something else."""
+    """Restores what was backed up, then spoils it: between the restore and the comparison something goes on."""
 
-    _is_verifying = False
-
-    def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
-        self._is_verifying = True
-        try:
-            return super().verify(snapshot, deadline)
-        finally:
-            self._is_verifying = False
+    def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
+        super().__init__(fleet, endpoint)
+        self._root = NspawnProvisioner(fleet, endpoint).place.merged
 
     @contextmanager
     def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
         with super().open(snapshot) as chunks:
-            yield chunks if self._is_verifying else iter([self.spoil(b"".join(chunks))])
+            yield chunks
+        self.spoil(self._root)
 
-    def spoil(self, archive: bytes) -> bytes:
-        """Return what is restored instead of the archive."""
+    def spoil(self, root: Path) -> None:
+        """Change the root that was just restored."""
         raise NotImplementedError
 
 
-def _end_of_member(archive: bytes, at: int) -> int:
-    size = int(archive[at + 124 : at + 136].rstrip(b"\0 "), 8)
-    return at + 512 + -(-size // 512) * 512
-
-
 class LosesFileRepository(SpoilingRepository):
-    """Loses one file of the archive."""
+    """Loses one file, and its directory does not show it."""
 
-    def spoil(self, archive: bytes) -> bytes:
-        start = at = 0
-        while not archive[at : at + 100].startswith(b"home/alice/photo.raw\0"):
-            is_header_of_next = archive[at + 156 : at + 157] == b"x"
-            at = _end_of_member(archive, at)
-            start = start if is_header_of_next else at
-        return archive[:start] + archive[_end_of_member(archive, at) :]
+    def spoil(self, root: Path) -> None:
+        file = root / "home/alice/photo.raw"
+        times = file.parent.stat()
+        file.unlink()
+        os.utime(file.parent, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 class LosesAttributeRepository(SpoilingRepository):
     """Restores every file but not its extended attributes."""
 
-    def spoil(self, archive: bytes) -> bytes:
-        assert b"SCHILY.xattr.user.origin=" in archive
-        return archive.replace(b"SCHILY.xattr.user.origin=", b"SCHILY.nothi.user.origin=")
+    def spoil(self, root: Path) -> None:
+        os.removexattr(root / "home/alice/photo.raw", "user.origin")
 
 
 class LosesModeRepository(SpoilingRepository):
     """Restores a file so that everybody can write it."""
 
-    def spoil(self, archive: bytes) -> bytes:
-        name = b"etc/postgresql/15/main/pg_hba.conf\0"
-        at = archive.index(name)
-        header = bytearray(archive[at : at + 512])
-        assert header[100:108] == b"0000640\0"
-        header[100:108] = b"0000666\0"
-        header[148:156] = b" " * 8
-        header[148:156] = b"%06o\0 " % sum(header)
-        return archive[:at] + bytes(header) + archive[at + 512 :]
+    def spoil(self, root: Path) -> None:
+        (root / "etc/postgresql/15/main/pg_hba.conf").chmod(0o666)
 
 
 PROVISIONERS = {

@@ -141,9 +141,9 @@ def with_own_mounts(function: Callable[[], T]) -> T:
     return in_child(_leave_mounts, function)
 
 
-def mount_tmpfs(path: Path) -> None:
+def mount_tmpfs(path: Path, options: str = "rw") -> None:
     """Mount an empty file system."""
-    subprocess.run(["mount", "-t", "tmpfs", "volume", str(path)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "volume", str(path)], check=True)
 
 
 def _drop_privileges() -> None:
