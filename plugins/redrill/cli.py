@@ -21,7 +21,7 @@ from redrill.drill.guards.protection import know_controller
 from redrill.drill.guards.state import require_all
 from redrill.drill.guards.token import write_token
 from redrill.drill.plan import Intention, choose_targets, plan_run
-from redrill.drill.plan_tables import GUARD_COLUMNS, TARGET_COLUMNS, guard_rows, target_rows
+from redrill.drill.plan_tables import GUARD_COLUMNS, TARGET_COLUMNS, backup_notes, guard_rows, target_rows
 from redrill.drill.planning import Request, make_plan
 from redrill.drill.resume import abandon as give_up
 from redrill.drill.resume import endpoints_of, find_quarantined, stored_fleet
@@ -191,6 +191,8 @@ def _plan_wipe(request: Request, selected: Sequence[Endpoint], fleet_file: Path,
     title = f"{made.fleet} ({request.fleet.environment}), mode {made.mode}: what would be wiped"
     _print_table(title, TARGET_COLUMNS, target_rows(made))
     _print_table("guards", GUARD_COLUMNS, guard_rows(made))
+    for note in backup_notes(made):
+        click.echo(note)
     for intention in plan_run(selected, request.mode):
         if intention.refusal:
             click.echo(f"Left alone: '{intention.endpoint.name}': {intention.refusal}.")
@@ -206,9 +208,7 @@ def _plan_wipe(request: Request, selected: Sequence[Endpoint], fleet_file: Path,
 @commands.command(context_settings={"ignore_unknown_options": True})
 @click.argument("run_dir", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--confirm", metavar="PLAN", help="The id of a new plan for the endpoints that were not wiped yet.")
-@click.option(
-    "--environment", metavar="LABEL", help="What the fleet must be, for those not wiped yet."
-)
+@click.option("--environment", metavar="LABEL", help="What the fleet must be, for those not wiped yet.")
 @click.argument("extra", metavar="[PYTEST OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 def resume(run_dir: Path, confirm: str | None, environment: str | None, extra: Sequence[str]) -> None:
     """Finish the interrupted run whose folder is RUN, then judge it as a whole."""

@@ -18,6 +18,7 @@ from redrill.drill.evidence import write_record
 from redrill.drill.halt import Halt, heed_signals
 from redrill.drill.journal import Journal
 from redrill.drill.locks import LockStore, hold, identify, open_locks
+from redrill.drill.memory import bound_heaps, give_back
 from redrill.drill.resume import find_unfinished
 from redrill.drill.settle import settle
 from redrill.drill.waves import why_stop

@@ -2,7 +2,16 @@
 
 from redrill.drill.planning import Plan
 
-TARGET_COLUMNS = ("wave", "endpoint", "role", "wiped at", "identity", "rebuilt from", "restored from", "made here")
+TARGET_COLUMNS = (
+    "wave",
+    "endpoint",
+    "role",
+    "wiped at",
+    "identity",
+    "rebuilt from",
+    "restored from a backup",
+    "made here",
+)
 GUARD_COLUMNS = ("guard", "endpoint", "state", "why")
 _SHORT = 19
 
@@ -18,11 +27,20 @@ def target_rows(plan: Plan) -> list[list[str]]:
             target.address,
             target.identity or "unknown",
             f"{target.image} {target.digest[:_SHORT]}" if target.image else "unknown",
-            target.backup,
+            target.backup.partition(";")[0],
             "yes" if target.is_made_here else "no",
         ]
         for target in sorted(plan.targets, key=lambda target: wave_of[target.endpoint])
     ]
+
+
+def backup_notes(plan: Plan) -> list[str]:
+    """Return what there is to say of how backups are kept, once for all endpoints that it is true of."""
+    shared: dict[str, list[str]] = {}
+    for target in plan.targets:
+        if note := target.backup.partition(";")[2].strip():
+            shared.setdefault(note, []).append(f"'{target.endpoint}'")
+    return [f"Backups of {', '.join(names)}: {note}." for note, names in shared.items()]
 
 
 def guard_rows(plan: Plan) -> list[list[str]]:

@@ -202,7 +202,9 @@ def _move(hosts: Range, moves: dict[str, tuple[Location | None, Location | None]
     for name, (old, new) in moves.items():
         words = f"ip address flush dev host0 scope global; ip address add {new.address}/24 dev host0"
         machine = SshMachine(name, hosts.fleet.endpoint(name).ssh, old.model_copy(update={"host_keys": keys[name]}))
-        machine.run(f"systemd-run --quiet --on-active=0.5 sh -c '{words}'", Deadline.after(10)).checked()
+        machine.run(
+            f"systemd-run --quiet --on-active=0.5 --timer-property=AccuracySec=1ms sh -c '{words}'", Deadline.after(10)
+        ).checked()
         machine.close()
     bridge = provisioner_of(hosts.fleet, BOTH[0]).place.lab.bridge
     for name, (_, new) in moves.items():
@@ -246,6 +248,7 @@ def test_the_right_host_with_a_good_token_and_a_fresh_plan_is_drilled(lab: Range
     lab.put("a-1", lab.token("a-1"))
     before = lab.boot_ids()
     run = lab.drill("a-1", lab.plan("a-1"))
+    assert "a-1" in run.records, run.output
     assert run.records["a-1"]["failure"] is None, run.output
     after = lab.boot_ids()
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
