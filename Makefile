@@ -1,6 +1,7 @@
 # redrill: 'make' alone says what there is.
 FLEET ?= fixtures/fleets/lab.yml
 MODE ?= replace
+ENVIRONMENT ?= lab
 VENV := .venv/bin
 READY := .venv/.ready
 
@@ -13,7 +14,7 @@ help: ## say what there is to make
 	@echo "  FLEET=FILE	the fleet that 'make drill' drills; fixtures/fleets/tree.yml needs no root"
 
 drill: $(READY) ## redeploy the lab fleet (or FLEET=…), judge it, report; exit 0 = APPROVE
-	@sh .make/drill.sh $(FLEET) $(MODE)
+	@sh .make/drill.sh $(FLEET) $(MODE) $(ENVIRONMENT)
 
 test: $(READY) ## run all self-tests; they boot real endpoints and need root
 	@sh .make/test.sh $(ARGS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from redrill.drill.guards.live import LiveFacts, normal, parse_addresses
 from redrill.drill.guards.state import GuardState, passes, refuses, unknown
+from redrill.errors import GuardError
 from redrill.model.fleet import Endpoint
 from redrill.model.guards import Protected
 
@@ -24,15 +25,19 @@ class Controller:
 
 
 def know_controller() -> Controller:
-    """Return what this machine is known by; OSError when that cannot be read."""
+    """Return what this machine is known by; GuardError when that cannot be read."""
     texts = [Path(f"/proc/net/{name}") for name in ("fib_trie", "if_inet6")]
-    addresses = "\n".join(text.read_text() for text in texts if text.exists())
     machine_id = Path("/etc/machine-id")
-    return Controller(
-        machine_id=machine_id.read_text().strip() if machine_id.exists() else "",
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        addresses=parse_addresses(addresses),
-    )
+    try:
+        return Controller(
+            machine_id=machine_id.read_text().strip() if machine_id.exists() else "",
+            boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            addresses=parse_addresses("\n".join(text.read_text() for text in texts if text.exists())),
+        )
+    except OSError as error:
+        raise GuardError(
+            f"Nothing was touched: redrill cannot tell which machine it runs on itself: {error}."
+        ) from error
 
 
 def judge_words(protected: Protected, endpoint: Endpoint, addresses: Iterable[str]) -> GuardState:
