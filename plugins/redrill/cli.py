@@ -196,6 +196,8 @@ def _plan_wipe(request: Request, selected: Sequence[Endpoint], fleet_file: Path,
     for intention in plan_run(selected, request.mode):
         if intention.refusal:
             click.echo(f"Left alone: '{intention.endpoint.name}': {intention.refusal}.")
+    for name in made.silent:
+        click.echo(f"No answer from '{name}': it would not be wiped, and the run would be INCOMPLETE.")
     require_all(made.against, "Nothing was touched. The drill would be refused:")
     said = [("--environment", request.environment), ("--change", request.change)]
     words = [str(fleet_file), "--mode", made.mode, *words, *(word for pair in said if pair[1] for word in pair if word)]

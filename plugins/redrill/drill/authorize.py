@@ -51,12 +51,13 @@ def authorize(
     plan, found = make_plan(request, now)
     if run_dir is not None:
         write_private(run_dir / "plan.json", plan.model_dump_json(indent=1) + "\n")
-    require_all(plan.guards, "Nothing was touched. The drill is refused:")
+    require_all(plan.against, "Nothing was touched. The drill is refused:")
     if plan.needs_confirmation or confirmed is not None:
         check_confirmation(plan, confirmed, now)
     by_name = {endpoint.name: endpoint for endpoint in request.endpoints}
     waves = tuple(tuple(by_name[name] for name in wave) for wave in plan.waves)
-    return Authorized(waves, {name: Permit(confirmed or plan.id, each) for name, each in found.items()}, plan)
+    may_wipe = {name: each for name, each in found.items() if name not in plan.silent}
+    return Authorized(waves, {name: Permit(confirmed or plan.id, each) for name, each in may_wipe.items()}, plan)
 
 
 def check_confirmation(plan: Plan, confirmed: str | None, now: datetime) -> None:

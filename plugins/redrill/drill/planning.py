@@ -61,6 +61,7 @@ class Plan(Value):
     waves: tuple[tuple[str, ...], ...]
     guards: tuple[GuardState, ...]
     needs_confirmation: bool
+    silent: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -87,8 +88,8 @@ class Plan(Value):
 
     @property
     def against(self) -> tuple[GuardState, ...]:
-        """The guards that forbid it."""
-        return tuple(state for state in self.guards if state.forbids)
+        """The guards that forbid it; what a silent endpoint leaves unknown forbids to wipe that endpoint only."""
+        return tuple(state for state in self.guards if state.forbids and state.endpoint not in self.silent)
 
 
 def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]:
@@ -104,7 +105,7 @@ def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]
         )
     surveys = list(found.values())
     waves = form_waves(list(found), fleet.guards)
-    is_lab = fleet.disposable and all(each.is_made_here for each in surveys)
+    is_lab = fleet.disposable and all(each.is_made_here for each in surveys if not each.is_silent)
     plan = Plan(
         made=now.astimezone(UTC).replace(microsecond=0),
         fleet=fleet.name,
@@ -116,6 +117,7 @@ def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]
         waves=waves,
         guards=tuple(_judge_run(request, surveys, waves, now)) + tuple(_judge_each(fleet, controller, surveys, now)),
         needs_confirmation=not is_lab,
+        silent=tuple(name for name, each in found.items() if each.is_silent),
     )
     return plan, found
 
@@ -156,7 +158,8 @@ def _judge_run(
     yield _judge_groups(fleet, waves)
     places = {found.endpoint.name: found.places for found in surveys}
     facts = {found.endpoint.name: found.facts for found in surveys if found.facts}
-    yield judge_twins(endpoints, places, facts)
+    answering = [found.endpoint for found in surveys if not found.is_silent]
+    yield judge_twins(answering, places, facts)
     yield judge_windows(fleet, now)
     yield judge_blackouts(fleet, now)
     yield from judge_stops(fleet)

@@ -27,6 +27,9 @@ def mark_report(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.Te
         "message": _message(call, report),
     }
     report.user_properties.append((PROPERTY, facts))
+    if outcome is JudgementOutcome.BLOCKED and call.excinfo is not None:
+        # Where the fixture stands says nothing; the first cause, once more, says all.
+        report.longrepr = str(call.excinfo.value)
 
 
 def _outcome(call: pytest.CallInfo[Any], report: pytest.TestReport) -> JudgementOutcome | None:

@@ -94,12 +94,16 @@ def test_an_unreadable_log_sink_is_broken_and_never_a_failed_endpoint(orchard: O
     assert "another.log' cannot be read" in run.verdict["reasons"][0]
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "two workers"])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("-n2",), ("--redrill-mode=replace",)],
+    ids=["observed", "observed by two workers", "redeployed"],
+)
 def test_an_unreachable_endpoint_is_incomplete_and_the_others_are_judged(
-    orchard: Orchard, reports: Path, workers: tuple[str, ...]
+    orchard: Orchard, reports: Path, options: tuple[str, ...]
 ) -> None:
     shutil.rmtree(orchard.root("oak-1"))
-    run = run_redrill(orchard.fleet, reports, *workers)
+    run = run_redrill(orchard.fleet, reports, *options)
     assert run.status == 6, run.output
     assert_others_are_approved(run, "oak-1")
     assert "'oak-1' is not up" in first_cause(run, "oak-1")

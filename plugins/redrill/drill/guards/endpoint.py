@@ -20,7 +20,7 @@ from redrill.drill.guards.state import GuardState, off, passes, refuses, told, u
 from redrill.drill.guards.token import NAME as TOKEN
 from redrill.drill.guards.token import judge_token
 from redrill.drill.reach import locate, make_provisioner, reach
-from redrill.errors import MachineError, RedrillError
+from redrill.errors import CommandError, HostKeyError, MachineError, RedrillError
 from redrill.machine.ssh_config import resolve_hops
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
@@ -35,7 +35,9 @@ READ_SECONDS = 10.0
 class Survey:
     """What was found out about an endpoint: ``facts`` are None when it could not, or must not, be asked (``trouble``).
 
-    ``addresses`` are those that its address stands for, ``places`` what no two endpoints may share.
+    ``addresses`` are those that its address stands for, ``places`` what no two endpoints may share. A silent one gave
+    no answer at all: it gets no permit, and its drill ends where it cannot connect. One that answers as somebody else
+    is not silent, it is a wrong host.
     """
 
     endpoint: Endpoint
@@ -46,6 +48,7 @@ class Survey:
     image: ImageFacts | None = None
     is_made_here: bool = False
     trouble: str = ""
+    is_silent: bool = False
 
     @property
     def identity(self) -> Identity:
@@ -66,7 +69,8 @@ def survey(fleet: Fleet, endpoint: Endpoint, controller: Controller) -> Survey:
         found = replace(found, image=provisioner.describe_image() if provisioner else None)
         return replace(found, facts=_ask(fleet, endpoint, location, resource_of(provisioner)))
     except (RedrillError, OSError, ValueError) as error:
-        return replace(found, trouble=str(error) or type(error).__name__)
+        is_silent = isinstance(error, MachineError) and not isinstance(error, HostKeyError | CommandError)
+        return replace(found, trouble=str(error) or type(error).__name__, is_silent=is_silent)
 
 
 def is_made_here(provisioner: Provisioner | None) -> bool:
