@@ -46,11 +46,12 @@ def redeploy(bench: Bench, deadline: Deadline) -> None:
     if not is_resumed:
         require_go(bench.fleet)
     bench.is_armed = False
-    bench.disconnect()
     if bench.evidence.before and bench.location:
         bench.old_boot = OldBoot(bench.evidence.before.boot_id, bench.location.host_keys, OLD_BOOT_SECONDS)
     is_offline = _is_offline(bench)
+    # The last thing that may refuse: until here the connection is needed to put the endpoint back into service.
     bench.lock.hold_for_recovery("it was wiped and has not recovered yet")
+    bench.disconnect()
     if isinstance(provisioner, Fenced):
         provisioner.fence(bench.run)
     bench.evidence.wiped_at = bench.evidence.wiped_at or datetime.now(UTC)

@@ -52,8 +52,10 @@ def planned_tests(run: Run) -> tuple[Identity, ...]:
 
 
 def name_allure_result(item: pytest.Item) -> None:
-    """Give the Allure result of the test that just ended its stable identity."""
-    name_result(item.config.pluginmanager.get_plugin("allure_listener"), identify_item(item))
+    """Give the Allure result of the test that just ended its stable identity and its severity."""
+    marker = item.get_closest_marker("redrill_severity")
+    severity = str(marker.args[0]) if marker and marker.args else None
+    name_result(item.config.pluginmanager.get_plugin("allure_listener"), identify_item(item), severity=severity)
 
 
 def write(config: pytest.Config, run: Run, verdict: Verdict) -> None:

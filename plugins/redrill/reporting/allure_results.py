@@ -71,7 +71,10 @@ def attach_differences(differences: Iterable[Difference], name: str = "what diff
 
 
 def name_result(
-    listener: AllureListener | None, identity: Identity, times: tuple[datetime, datetime] | None = None
+    listener: AllureListener | None,
+    identity: Identity,
+    times: tuple[datetime, datetime] | None = None,
+    severity: str | None = None,
 ) -> None:
     """Give the result of the running test its stable identity, labels and title; ``times`` replace when it ran.
 
@@ -89,6 +92,8 @@ def name_result(
         *(_exclude(parameter) for parameter in result.parameters if parameter.name not in identity.parameters),
     ]
     others = {(label.name, label.value) for label in result.labels if label.name not in _OWN_LABELS}
+    if severity is not None:
+        others.add(("severity", severity))
     result.labels = [Label(name, value) for name, value in [*own_labels(identity).items(), *sorted(others)]]
     if result.statusDetails is not None:
         result.statusDetails.message = printable(result.statusDetails.message or "")
