@@ -22,7 +22,7 @@ KILLS = int(os.environ.get("REDRILL_SELFTEST_KILLS", "5"))
 """How many drills are killed; each takes about half a minute."""
 
 LONGEST = 14.0
-"""Seconds after the first line of the journal; now and then the drill is over before, which is a moment like any other."""
+"""Seconds after the first line of the journal; now and then the drill is over before, a moment like any other."""
 
 
 @pytest.fixture(scope="module")
