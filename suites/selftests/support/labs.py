@@ -1,8 +1,12 @@
 """Labs of the self-tests' own, and an independent look at what a lab has left behind."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from redrill.lab.lab import down, up
+from redrill.loader import load_fleet
 from redrill.machine.ssh_machine import SshMachine
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.provisioners.nspawn import NspawnProvisioner
@@ -25,6 +29,18 @@ def lab_fleet(tmp_path: Path, name: str, subnet: str) -> Path:
     path = tmp_path / f"{name}.yml"
     path.write_text(f"{text}\nlocks: {{kind: flock, folder: {tmp_path / 'locks'}}}\n")
     return path
+
+
+@contextmanager
+def running_lab(folder: Path, name: str, subnet: str) -> Iterator[Fleet]:
+    """Bring up a lab of the sample fleet's four endpoints, and take it down again whatever happens."""
+    fleet = load_fleet(lab_fleet(folder, name, subnet))
+    down(fleet, print)
+    try:
+        up(fleet, print)
+        yield fleet
+    finally:
+        down(fleet, print)
 
 
 def provisioner_of(fleet: Fleet, name: str) -> NspawnProvisioner:

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from redrill.lab.lab import down, up
-from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline, pause
 from redrill.model.fleet import Fleet
 from selftests.support.drills import read_run
 from selftests.support.history import violations
-from selftests.support.labs import connect, lab_fleet
+from selftests.support.labs import connect, running_lab
 
 KILLS = int(os.environ.get("REDRILL_SELFTEST_KILLS", "5"))
 """How many drills are killed; each takes about half a minute."""
@@ -27,13 +25,8 @@ LONGEST = 14.0
 
 @pytest.fixture(scope="module")
 def killed_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    fleet = load_fleet(lab_fleet(tmp_path_factory.mktemp("killed"), "killed", "198.18.70"))
-    down(fleet, print)
-    try:
-        up(fleet, print)
+    with running_lab(tmp_path_factory.mktemp("killed"), "killed", "198.18.70") as fleet:
         yield fleet
-    finally:
-        down(fleet, print)
 
 
 def start_drill(fleet: Fleet, reports: Path) -> subprocess.Popen[bytes]:

@@ -13,7 +13,7 @@ from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.fleet import Fleet
 from redrill.provisioners.nspawn_place import LabPlace
-from selftests.support.labs import connect, find_traces, is_clean, lab_fleet, provisioner_of
+from selftests.support.labs import connect, find_traces, is_clean, lab_fleet, provisioner_of, running_lab
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 NAMES = ("web-1", "db-1", "kv-1", "logs-1")
@@ -34,13 +34,8 @@ def text_of(fleet: Fleet, name: str, command: str) -> str:
 @pytest.fixture(scope="module")
 def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A second lab, which stands beside the first and may be broken."""
-    fleet = load_fleet(lab_fleet(tmp_path_factory.mktemp("spare"), "selftest-spare", "198.18.10"))
-    down(fleet, print)
-    try:
-        up(fleet, print)
+    with running_lab(tmp_path_factory.mktemp("spare"), "selftest-spare", "198.18.10") as fleet:
         yield fleet
-    finally:
-        down(fleet, print)
 
 
 @pytest.mark.parametrize("name", NAMES)
