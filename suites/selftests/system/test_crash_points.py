@@ -2,16 +2,14 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from redrill.drill.authorize import Permit, authorize
 from redrill.drill.checkpoint import read_checkpoint
 from redrill.drill.crash import MOMENTS, VARIABLE
 from redrill.drill.engine import REPLACE_STAGES, resume_drill, run_drill
-from redrill.drill.planning import Request
 from redrill.drill.progress import LineProgress
 from redrill.drill.resume import find_quarantined
 from redrill.loader import load_fleet
@@ -20,6 +18,7 @@ from redrill.model.fleet import Fleet
 from redrill.model.manifest import compare
 from redrill.model.values import STATE_PATHS, Mode
 from redrill.provisioners.tree import TreeProvisioner
+from selftests.support.engine import authorize_one
 from selftests.support.history import violations
 from selftests.support.trees import root_of, tree_fleet
 
@@ -44,10 +43,6 @@ def orchard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
     return fleet
 
 
-def permits_of(fleet: Fleet) -> Mapping[str, Permit]:
-    return authorize(Request(fleet, (fleet.endpoint(ENDPOINT),), Mode.REPLACE, "lab", None)).permits
-
-
 def in_child(work: Callable[[], object]) -> int:
     """Run ``work`` in a child process and return its exit status."""
     child = os.fork()
@@ -62,10 +57,8 @@ def in_child(work: Callable[[], object]) -> int:
 
 
 def drill(fleet: Fleet, run_dir: Path) -> None:
-    request = Request(fleet, (fleet.endpoint(ENDPOINT),), Mode.REPLACE, "lab", None)
-    run_drill(
-        *(fleet, request.endpoints, Mode.REPLACE, run_dir), LineProgress(sys.stdout), authorized=authorize(request)
-    )
+    authorized, progress = authorize_one(fleet, ENDPOINT), LineProgress(sys.stdout)
+    run_drill(fleet, (fleet.endpoint(ENDPOINT),), Mode.REPLACE, run_dir, progress, authorized=authorized)
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -82,7 +75,8 @@ def test_a_drill_that_died_here_is_finished_by_a_resume(
     checkpoint = read_checkpoint(run_dir, ENDPOINT)
     was_wiped = checkpoint is not None and checkpoint.is_quarantined
     assert [each.endpoint for each in find_quarantined(tmp_path / "runs")] == [ENDPOINT] * was_wiped
-    records = resume_drill(orchard, run_dir, LineProgress(sys.stdout), {} if was_wiped else permits_of(orchard))
+    permits = {} if was_wiped else authorize_one(orchard, ENDPOINT).permits
+    records = resume_drill(orchard, run_dir, LineProgress(sys.stdout), permits)
 
     is_over = point == "release:after" and not records
     assert is_over or [record.failure for record in records] == [None]
