@@ -22,7 +22,7 @@ from redrill.drill.memory import bound_heaps, give_back
 from redrill.drill.resume import find_unfinished
 from redrill.drill.settle import settle
 from redrill.drill.waves import why_stop
-from redrill.errors import Exit, RedrillError, StoppedError
+from redrill.errors import Exit, RedrillError, StoppedError, gravest
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import DrillRecord, Failure, Outcome, Phase, Step
@@ -142,7 +142,13 @@ class Crew:
     def drill(self, benches: Sequence[Bench], stop: StoppedError | None = None) -> list[DrillRecord]:
         """Drill these endpoints at the same time; with ``stop`` none of them is even begun."""
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(benches) or 1), thread_name_prefix="drill") as pool:
-            return [drill.result() for drill in [pool.submit(_drill, bench, self, stop) for bench in benches]]
+            drills = [pool.submit(_drill, bench, self, stop) for bench in benches]
+        # What could not be recorded is told by its gravest: an endpoint that was wiped, if there is one.
+        broken = [error for drill in drills if isinstance(error := drill.exception(), RedrillError)]
+        if broken:
+            worst = gravest([error.exit_code for error in broken])
+            raise next(error for error in broken if error.exit_code == worst)
+        return [drill.result() for drill in drills]
 
 
 def _drill(bench: Bench, crew: Crew, stop: StoppedError | None) -> DrillRecord:
@@ -154,17 +160,37 @@ def _drill(bench: Bench, crew: Crew, stop: StoppedError | None) -> DrillRecord:
         elif _hold(stack, bench, crew.locks):
             _run_stages(bench, crew)
     record = bench.freeze()
-    write_record(bench.run_dir, record)
-    crew.journal.write("endpoint ended", record.endpoint, failure=record.failure.message if record.failure else None)
+    _keep(bench, record, crew.journal)
     _tell(crew.progress.drill_ended, record)
     return record
+
+
+def _keep(bench: Bench, record: DrillRecord, journal: Journal) -> None:
+    """Write the record; RedrillError with the exit status of the drill when the run folder does not take it."""
+    failure = record.failure
+    try:
+        write_record(bench.run_dir, record)
+        journal.write("endpoint ended", record.endpoint, failure=failure.message if failure else None)
+    except OSError as error:
+        failure = failure or _failure(bench, Step.RELEASE, error)
+        broken = RedrillError(
+            f"The drill of '{record.endpoint}' ended in phase '{failure.step.value}': {failure.message}. It could not be "
+            f"recorded in '{bench.run_dir}': {error}. Mend that, then resume the run."
+        )
+        broken.exit_code = failure.exit_code
+        raise broken from error
 
 
 def _run_stages(bench: Bench, crew: Crew) -> None:
     for stage in STAGES[bench.mode]:
         if stage.step in bench.done:
             continue
-        if not _run_stage(bench, stage, crew):
+        try:
+            is_done = _run_stage(bench, stage, crew)
+        except OSError as error:  # the run folder takes nothing any more; the endpoint must not suffer from that
+            bench.evidence.failure = bench.evidence.failure or _failure(bench, stage.step, error)
+            is_done = False
+        if not is_done:
             _stand_down(bench, crew.journal)
             return
     _end_recovery(bench, crew.journal)

@@ -1,5 +1,6 @@
 """The write-ahead journal of a run: a fsynced line before and one after every phase, hash-chained."""
 
+import errno
 import hashlib
 import json
 import os
@@ -28,8 +29,7 @@ class Journal:
             line = json.dumps(entry | {"previous": self._previous}, sort_keys=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(descriptor, line.encode() + b"\n")
-                os.fsync(descriptor)
+                _append(descriptor, line.encode() + b"\n")
             finally:
                 os.close(descriptor)
             self._previous = _digest(line)
@@ -45,6 +45,18 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         previous = _digest(line)
         events.append(event)
     return events
+
+
+def _append(descriptor: int, data: bytes) -> None:
+    """Append all of the data durably, or nothing: half a line on a full disk would break the chain for ever."""
+    end = os.fstat(descriptor).st_size
+    try:
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+    except OSError:
+        os.ftruncate(descriptor, end)
+        raise
 
 
 def _digest(line: str) -> str:

@@ -4,8 +4,10 @@ import ctypes
 import gc
 from functools import cache
 
-_M_ARENA_MAX = -8
-"""The parameter of mallopt(3) that bounds how many heaps the threads share."""
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+"""Parameters of mallopt(3): how many heaps the threads share, and from which size on a block is mapped by itself."""
+
+_LARGE = 1 << 17
 
 
 @cache
@@ -14,9 +16,13 @@ def _libc() -> ctypes.CDLL:
 
 
 def bound_heaps() -> None:
-    """Let all threads share two heaps: with one each, every endpoint's largest moment stays on the books for ever."""
+    """Let all threads share one heap, and map large blocks by themselves, so that they go back once they are freed.
+
+    Else every thread's largest moment stays on the books for ever: a drill has several threads an endpoint.
+    """
     if hasattr(_libc(), "mallopt"):
-        _libc().mallopt(_M_ARENA_MAX, 2)
+        _libc().mallopt(_M_ARENA_MAX, 1)
+        _libc().mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def give_back() -> None:

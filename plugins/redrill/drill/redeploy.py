@@ -7,6 +7,7 @@ from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.evidence import write_manifest
 from redrill.drill.guards.stops import require_go
+from redrill.drill.locks import EndpointLock
 from redrill.drill.owners import stop_owners
 from redrill.errors import GuardError, ProvisionError, RestoreError
 from redrill.machine.local_machine import LocalMachine
@@ -49,18 +50,29 @@ def redeploy(bench: Bench, deadline: Deadline) -> None:
     if bench.evidence.before and bench.location:
         bench.old_boot = OldBoot(bench.evidence.before.boot_id, bench.location.host_keys, OLD_BOOT_SECONDS)
     is_offline = _is_offline(bench)
-    # The last thing that may refuse: until here the connection is needed to put the endpoint back into service.
+    # The last things that may refuse: until here the connection is needed to put the endpoint back into service.
     bench.lock.hold_for_recovery("it was wiped and has not recovered yet")
+    _remember_wipe(bench, bench.lock, is_resumed=is_resumed)
     bench.disconnect()
     if isinstance(provisioner, Fenced):
         provisioner.fence(bench.run)
-    bench.evidence.wiped_at = bench.evidence.wiped_at or datetime.now(UTC)
-    save_checkpoint(bench)
     if is_offline:
         bench.fresh_root = provisioner.redeploy_stopped(deadline)  # type: ignore[attr-defined]  # _is_offline checked it
     else:
         bench.location = provisioner.redeploy(deadline)
     bench.evidence.image_deployed = provisioner.describe_image()
+
+
+def _remember_wipe(bench: Bench, lock: EndpointLock, *, is_resumed: bool) -> None:
+    """Write down that the endpoint is wiped, before it is; OSError when that cannot be: then it is not wiped."""
+    bench.evidence.wiped_at = bench.evidence.wiped_at or datetime.now(UTC)
+    try:
+        save_checkpoint(bench)
+    except OSError:
+        if not is_resumed:
+            bench.evidence.wiped_at = None
+            lock.recovered()
+        raise
 
 
 def _is_offline(bench: Bench) -> bool:

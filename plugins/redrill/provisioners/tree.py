@@ -90,12 +90,12 @@ class TreeProvisioner:
         self._token.unlink(missing_ok=True)
         self.read_image_manifest()
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        old = self._home / f"old-{secrets.token_hex(4)}"
         if self._root.exists():
-            self._root.rename(old)
+            self._root.rename(self._home / f"old-{secrets.token_hex(4)}")
         (self._home / _MADE).touch(mode=0o600)
         self._copy_image()
-        _remove(old)
+        for old in self._home.glob("old-*"):  # also what a wipe that failed half-way left
+            _remove(old)
         if self._run:
             self._token.write_text(self._run, encoding="utf-8")
         return self._root

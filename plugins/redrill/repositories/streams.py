@@ -83,7 +83,7 @@ def hand_over(chunks: Iterator[bytes], consume: Callable[[Iterator[bytes]], T]) 
 
     What ``consume`` raises is raised here, and stops the reading.
     """
-    queue: Queue[bytes | None] = Queue(maxsize=8)
+    queue: Queue[bytes | None] = Queue(maxsize=1)  # a chunk may be a megabyte, and every endpoint has such a queue
     with ThreadPoolExecutor(1, "hand-over") as pool:
         future = pool.submit(consume, iter(queue.get, None))
         try:
