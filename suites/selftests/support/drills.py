@@ -1,6 +1,7 @@
 """Real runs of redrill in a process of their own, and what came of them."""
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,12 +49,24 @@ def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0) -> Drille
     command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", f"--redrill-reports={reports}"]
     command += [*environment, *arguments]
     done = subprocess.run(
-        command, cwd=reports, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False
+        command,
+        cwd=reports,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        preexec_fn=_listen_to_signals,
     )
     drilled = read_run(reports, done.returncode, done.stdout + done.stderr)
     broken = violations(drilled.folder) if drilled.folder else []
     assert not broken, "\n".join([*broken, drilled.output])
     return drilled
+
+
+def _listen_to_signals() -> None:
+    """Be as a shell starts a command in the foreground: who was started in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_run(reports: Path, status: int, output: str) -> Drilled:
