@@ -174,8 +174,8 @@ def _keep(bench: Bench, record: DrillRecord, journal: Journal) -> None:
     except OSError as error:
         failure = failure or _failure(bench, Step.RELEASE, error)
         broken = RedrillError(
-            f"The drill of '{record.endpoint}' ended in phase '{failure.step.value}': {failure.message}. It could not be "
-            f"recorded in '{bench.run_dir}': {error}. Mend that, then resume the run."
+            f"The drill of '{record.endpoint}' broke in phase '{failure.step.value}': {failure.message}. This could "
+            f"not be recorded in '{bench.run_dir}': {error}. Mend that, then resume the run."
         )
         broken.exit_code = failure.exit_code
         raise broken from error

@@ -1,6 +1,5 @@
 """The write-ahead journal of a run: a fsynced line before and one after every phase, hash-chained."""
 
-import errno
 import hashlib
 import json
 import os
@@ -51,8 +50,8 @@ def _append(descriptor: int, data: bytes) -> None:
     """Append all of the data durably, or nothing: half a line on a full disk would break the chain for ever."""
     end = os.fstat(descriptor).st_size
     try:
-        if os.write(descriptor, data) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        while data:
+            data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)
     except OSError:
         os.ftruncate(descriptor, end)
