@@ -2,12 +2,12 @@
 
 import pytest
 
+from redrill.analysis.drift import fact_of
 from redrill.model.fleet import Endpoint
 from redrill.model.record import DrillRecord
 from redrill.plugin.run import Run
 from redrill.reporting.allure_results import attach_file, attach_phases
 from redrill_fixtures import plugin
-from redrill_fixtures.drift import fact_of
 from redrill_suites.messages import tell
 
 # A conftest.py of the user's may have fixtures of these names, for other purposes or to look away: those of the module

@@ -2,9 +2,9 @@
 
 import pytest
 
+from redrill.analysis.drift import Drift, fact_of
 from redrill.model.fleet import Endpoint
 from redrill.model.record import DrillRecord
-from redrill_fixtures.drift import Drift, fact_of
 from redrill_suites.messages import tell
 
 

@@ -12,7 +12,9 @@ from redrill.model.deadline import Deadline
 from redrill.model.manifest import Manifest
 from redrill.model.observation import Observation
 from redrill.model.values import STATE_PATHS
-from redrill.probes.facts import FACTS, NOT_APPLICABLE, Fact, parse_packages
+from redrill.probes.facts.catalogue import FACTS
+from redrill.probes.facts.fact import NOT_APPLICABLE, Fact
+from redrill.probes.facts.system import parse_packages
 from redrill.probes.files import read_manifest
 
 VOLATILE_PATHS = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - it is left out, not used
@@ -79,8 +81,9 @@ def read_facts(machine: Machine, deadline: Deadline) -> dict[str, Any]:
 
 def _read_fact(fact: Fact, result: Result, values: dict[str, Any], unknown: dict[str, str]) -> None:
     try:
-        values |= fact.parse(result.checked().text)
-    except (MachineError, ValueError, IndexError) as error:
+        for name, value in fact.parse(result.checked().text).items():
+            values[name] = values.get(name, {}) | value if isinstance(value, dict) else value
+    except (MachineError, ValueError, LookupError, TypeError) as error:
         unknown[fact.name] = str(error) or type(error).__name__
 
 

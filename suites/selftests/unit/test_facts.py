@@ -1,6 +1,7 @@
 """Reading the small facts: from what the commands print to typed values."""
 
-from redrill.probes.facts import FACTS, parse_os_release, parse_packages
+from redrill.probes.facts.catalogue import FACTS
+from redrill.probes.facts.system import parse_os_release, parse_packages
 
 
 def parse(name: str, text: str) -> dict[str, object]:

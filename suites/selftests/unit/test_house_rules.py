@@ -26,11 +26,12 @@ ALLOWED = {
     "repositories": BASE | {"machine", "private", "secrets_source"},
     "probes": BASE | {"machine"},
     "collectors": BASE | {"machine", "secrets_source"},
+    "analysis": BASE | {"drill", "probes"},
     "drill": BASE | BACKENDS | {"machine", "backends", "private", "secrets_source"},
     "lab": BASE | BACKENDS | {"machine", "backends", "drill"},
     "reporting": BASE | {"private"},
-    "plugin": BASE | BACKENDS | {"machine", "drill", "reporting", "loader", "backends", "secrets_source"},
-    "cli": BASE | {"drill", "lab", "loader", "backends"},
+    "plugin": BASE | BACKENDS | {"machine", "drill", "analysis", "reporting", "loader", "backends", "secrets_source"},
+    "cli": BASE | {"drill", "analysis", "lab", "loader", "backends"},
 }
 ONLY_IN = {
     "pytest": {"plugin", "redrill_fixtures", "redrill_suites"},

@@ -2,11 +2,11 @@
 
 import pytest
 
+from redrill.analysis.drift import Drift, fact_of
 from redrill.model.fleet import Endpoint
 from redrill.model.manifest import Difference
 from redrill.model.record import DrillRecord
 from redrill.reporting.allure_results import attach_differences, attach_text
-from redrill_fixtures.drift import Drift, fact_of
 from redrill_suites.messages import tell
 
 

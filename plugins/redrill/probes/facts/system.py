@@ -1,11 +1,10 @@
-"""The small facts of an endpoint: each is one command of a single batch and a parser of what it printed."""
+"""What every endpoint is: identity, release, packages, accounts, units, sockets, kernel parameters."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from redrill.model.observation import Account, Unit
+from redrill.probes.facts.fact import Fact
 
 _IDENTITY = """
 if [ -n "$ROOT" ]; then cat "$ROOT/run/boot-id"; else cat /proc/sys/kernel/random/boot_id; fi || exit 1
@@ -26,9 +25,6 @@ _UNIT_STATES = "systemctl list-units --all --no-legend --plain --no-pager --full
 _SOCKETS = 'for proto in tcp tcp6 udp udp6; do sed 1d /proc/net/$proto 2>/dev/null | sed "s/^/$proto /"; done'
 _SYSCTLS = "cd /proc/sys && grep -rs '' kernel vm net fs; exit 0"
 
-NOT_APPLICABLE = 77
-"""Exit status by which a fact's command says that there is nothing to see on this kind of endpoint."""
-
 _VOLATILE_SYSCTL = re.compile(
     r"kernel\.(random\.(?!poolsize|urandom_min).*|ns_last_pid|pty\.nr|hostname|domainname|seccomp\..*|tainted|sched_domain\..*|"
     r"core_uses_pid|usermodehelper\..*|perf_.*|spl\..*|keys\..*|bpf_stats_enabled)"
@@ -40,16 +36,6 @@ _TRANSIENT_UNIT = re.compile(
     r"(run-|session-|user@|user-runtime-dir@|user-|init\.scope|redrill-|dev-|sys-|proc-|systemd-(tmpfiles|fsck|update|random|firstboot))"
     r".*"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One fact: the fields of Observation that it fills, the command, how to read it, and whether it needs an init."""
-
-    name: str
-    command: str
-    parse: Callable[[str], dict[str, Any]]
-    needs_init: bool = False
 
 
 def _parse_identity(text: str) -> dict[str, Any]:
@@ -129,7 +115,7 @@ def _parse_sysctls(text: str) -> dict[str, Any]:
     return {"sysctls": values}
 
 
-FACTS = (
+SYSTEM_FACTS = (
     Fact("identity", _IDENTITY, _parse_identity),
     Fact("root", _ROOT_ID, _parse_root),
     Fact("kernel", "uname -r", lambda text: {"kernel": text.strip()}, needs_init=True),
@@ -142,4 +128,4 @@ FACTS = (
     Fact("sockets", _SOCKETS, _parse_sockets, needs_init=True),
     Fact("sysctls", _SYSCTLS, _parse_sysctls, needs_init=True),
 )
-"""Everything small that an observation holds, in the order of the batch."""
+"""The facts that every other judgement builds on."""

@@ -1,0 +1,1 @@
+"""What the evidence means: pure functions from records and manifests to findings."""
