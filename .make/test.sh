@@ -10,6 +10,7 @@ sh .make/need.sh \
     iproute2:ip:"the bridge of the lab" \
     openssh-client:ssh-keygen:"host keys of the endpoints" \
     openssh-server:sshd:"a real peer for the machine layer" \
+    strace:strace:"lets a disk fail at a chosen moment" \
     postgresql:/usr/lib/postgresql/15/bin/initdb:"locks that several controllers share" \
     nodejs:node:"renders the HTML report" \
     npm:npm:"installs what renders the HTML report" \

@@ -5,16 +5,14 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from redrill.backends import GROUPS, known_backends, settings_of
+from redrill.cli_findings import adopt, findings
 from redrill.drill.authorize import remember_plan
 from redrill.drill.guards.endpoint import survey
 from redrill.drill.guards.protection import know_controller
@@ -26,13 +24,15 @@ from redrill.drill.planning import Request, make_plan
 from redrill.drill.resume import abandon as give_up
 from redrill.drill.resume import endpoints_of, find_quarantined, stored_fleet
 from redrill.errors import Exit, GuardError, RedrillError
-from redrill.loader import load_fleet, select_endpoints
-from redrill.model.fleet import Backend, Endpoint
+from redrill.loader import load_fleet, load_waivers, select_endpoints
+from redrill.machine.keys import fault_of_key
+from redrill.model.fleet import Backend, Endpoint, Fleet
 from redrill.model.fleet_schema import fleet_schema
 from redrill.model.values import Mode
 from redrill.redaction import redact
+from redrill.secrets_source import reveal_at_hand
+from redrill.tables import print_table
 
-_PIPE_WIDTH = 200
 _FLEET = click.argument("fleet_file", metavar="FLEET", type=click.Path(path_type=Path))
 _MODE = click.option(
     "--mode",
@@ -171,8 +171,10 @@ def plan(
 
     For a mode that wipes it connects to them, read-only, asks every guard, and prints the id to confirm the plan by.
     """
-    fleet = load_fleet(fleet_file)
+    fleet = _load_to_connect(fleet_file) if Mode(mode).is_destructive else load_fleet(fleet_file)
     selected = select_endpoints(fleet, names, roles, tags)
+    if fleet.waivers:
+        load_waivers(fleet.waivers)
     if Mode(mode).is_destructive:
         targets = choose_targets(selected, Mode(mode), is_explicit=bool(names or roles or tags))
         chosen = [("endpoint", names), ("role", roles), ("tag", tags)]
@@ -182,15 +184,20 @@ def plan(
     intentions = plan_run(selected, Mode(mode))
     columns = ("endpoint", "role", "address", "provisioner", "image", "repository", "expendable", "what would happen")
     title = f"{fleet.name} ({fleet.environment}), mode {mode}"
-    _print_table(title, columns, [_plan_row(intention) for intention in intentions])
+    print_table(title, columns, [_plan_row(intention) for intention in intentions])
+
+
+def _load_to_connect(fleet_file: Path) -> Fleet:
+    """Return a fleet whose keys and secrets are there; those that a command prints are left to the run."""
+    return load_fleet(fleet_file, reveal_at_hand, fault_of_key)
 
 
 def _plan_wipe(request: Request, selected: Sequence[Endpoint], fleet_file: Path, words: Sequence[str]) -> None:
     made, _ = make_plan(request, datetime.now(UTC))
     remember_plan(made)
     title = f"{made.fleet} ({request.fleet.environment}), mode {made.mode}: what would be wiped"
-    _print_table(title, TARGET_COLUMNS, target_rows(made))
-    _print_table("guards", GUARD_COLUMNS, guard_rows(made))
+    print_table(title, TARGET_COLUMNS, target_rows(made))
+    print_table("guards", GUARD_COLUMNS, guard_rows(made))
     for note in backup_notes(made):
         click.echo(note)
     for intention in plan_run(selected, request.mode):
@@ -239,7 +246,7 @@ def quarantine(reports: Path) -> int:
     if not rows:
         click.echo(f"No endpoint is quarantined by a run below '{reports}'.")
         return Exit.APPROVE
-    _print_table("quarantined", ("endpoint", "wiped at", "run", "why"), rows)
+    print_table("quarantined", ("endpoint", "wiped at", "run", "why"), rows)
     click.echo("Finish them with 'redrill resume RUN', or give them up with 'redrill abandon RUN ENDPOINT --reason …'.")
     return Exit.QUARANTINED
 
@@ -252,7 +259,7 @@ def quarantine(reports: Path) -> int:
 )
 def allow(fleet_file: Path, endpoint: str, until: str) -> None:
     """Print the file by which ENDPOINT of FLEET agrees to be wiped, and where to put it; touches nothing."""
-    fleet = load_fleet(fleet_file)
+    fleet = _load_to_connect(fleet_file)
     (chosen,) = select_endpoints(fleet, [endpoint])
     try:
         last = date.fromisoformat(until)
@@ -329,7 +336,7 @@ def status(fleet_file: Path) -> None:
 
     fleet = load_fleet(fleet_file)
     rows = [(row.endpoint, row.address, row.state, str(row.since or "-")) for row in lab_of_containers.status(fleet)]
-    _print_table(f"lab of {fleet.name}", ("endpoint", "address", "state", "since"), rows)
+    print_table(f"lab of {fleet.name}", ("endpoint", "address", "state", "since"), rows)
 
 
 @commands.command()
@@ -339,16 +346,12 @@ def doctor() -> int:
 
     findings = diagnose()
     rows = [(each.name, "ok" if each.ok else "NOT OK", each.found, each.remedy) for each in findings]
-    _print_table("this machine", ("what", "state", "found", "remedy"), rows)
+    print_table("this machine", ("what", "state", "found", "remedy"), rows)
     return 0 if all(each.ok for each in findings) else 1
 
 
-def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        # As Text, so that a bracket in a value is not read as markup.
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+commands.add_command(findings)
+commands.add_command(adopt)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class EndpointBusyError(RedrillError):
 
 
 class BackupError(RedrillError):
-    """The backup is missing, stale, damaged or not restorable; nothing was destroyed."""
+    """There is no way back: a backup that is not restorable, no image, no journal; nothing was destroyed."""
 
     exit_code = Exit.BACKUP
 

@@ -9,14 +9,26 @@ from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.fleet_file import parse_fleet
 from redrill.model.secret import SecretValue
 from redrill.model.strict_yaml import MAX_BYTES
+from redrill.model.waivers import Waivers
+from redrill.model.waivers_file import parse_waivers
 
 
-def load_fleet(path: Path, reveal: Callable[[SecretValue], object] | None = None) -> Fleet:
+def load_fleet(
+    path: Path,
+    reveal: Callable[[SecretValue], object] | None = None,
+    fault_of_key: Callable[[Path], str] | None = None,
+) -> Fleet:
     """Read and check a fleet file; FleetError with every mistake in it, or with why it cannot be read.
 
     ``reveal`` is called with every secret of the file; the FleetError that it raises is a mistake at that place.
+    ``fault_of_key`` says of every SSH key that is named in it what is wrong with that file, '' when nothing is.
     """
-    return parse_fleet(_read(path), path, settings_of, reveal)
+    return parse_fleet(_read(path, "fleet"), path, settings_of, reveal, fault_of_key)
+
+
+def load_waivers(path: Path) -> Waivers:
+    """Read and check a waivers file; FleetError as for a fleet file."""
+    return parse_waivers(_read(path, "waivers"), path)
 
 
 def select_endpoints(
@@ -56,15 +68,15 @@ def _list(words: Sequence[str]) -> str:
     return ", ".join(f"'{word}'" for word in dict.fromkeys(words))
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, sort: str) -> bytes:
     try:
         if path.is_dir():
-            raise FleetError(f"The fleet file '{path}' is a directory; name a YAML file.")
+            raise FleetError(f"The {sort} file '{path}' is a directory; name a YAML file.")
         if path.exists() and not path.is_file():
-            raise FleetError(f"The fleet file '{path}' is not a regular file; name a YAML file.")
+            raise FleetError(f"The {sort} file '{path}' is not a regular file; name a YAML file.")
         with path.open("rb") as file:
             # One byte more than allowed, so that the parser can refuse it without the whole being read.
             return file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise FleetError(f"The fleet file '{path}' cannot be read: {why}; check the path.") from error
+        raise FleetError(f"The {sort} file '{path}' cannot be read: {why}; check the path.") from error

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from redrill.redaction import redact, redact_known, redact_value
@@ -15,14 +16,23 @@ def write_private(path: Path, text: str) -> Path:
     all else from the text as a whole.
     """
     text = _REDACTORS.get(path.suffix, redact)(text)
+    return write_private_bytes(path, [text.encode("utf-8", "backslashreplace")])
+
+
+def write_private_bytes(path: Path, chunks: Iterable[bytes]) -> Path:
+    """Write what holds no secret to a file as ``write_private`` does, and return it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(chunks)
+            file.flush()
+            os.fsync(file.fileno())
+        return temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _redact_json(text: str) -> str:

@@ -1,16 +1,29 @@
-"""How a promise is judged: its findings are computed and told; any that is more than a note breaks it."""
+"""How a promise is judged: its findings are computed, weighed by the owner's rules, and told; an open one breaks it."""
+
+from datetime import UTC
 
 from redrill.analysis.drift import Drift
 from redrill.analysis.promises import PROMISES
-from redrill.model.finding import Severity
-from redrill.reporting.allure_results import attach_text
-from redrill_suites.messages import tell
+from redrill.analysis.weighing import weigh
+from redrill.drill.waivers import read_waivers
+from redrill.model.waivers import Waivers
+from redrill.model.weighed import State
+from redrill.reporting.allure_results import attach_findings
+from redrill.reporting.findings import keep_findings
+from redrill_suites.messages import tell_findings
 
 
 def judge_promise(drift: Drift, promise: str, problem: str, advice: str) -> None:
-    """Fail with the findings against a promise, grouped; all of them are attached as a table."""
-    findings = PROMISES[promise](drift)
-    if findings:
-        attach_text("findings", "\n".join(f"{finding.id} {finding.severity} {finding}" for finding in findings) + "\n")
-    grave = [finding for finding in findings if finding.severity is not Severity.NOTE]
-    assert not grave, tell(drift.endpoint.name, problem, grave, advice)
+    """Fail with the open findings against a promise, grouped; all findings are attached as a table.
+
+    Waivers expire by the day of the drill, so that a stored run is judged alike for ever.
+    """
+    __tracebackhide__ = True  # what follows is the same for every promise; the message says all
+    name = drift.endpoint.name
+    waivers = read_waivers(drift.results_dir) if drift.results_dir else Waivers()
+    weighed = weigh(PROMISES[promise](drift), drift.endpoint.ignore, waivers, drift.record.ended.astimezone(UTC).date())
+    if drift.results_dir:
+        keep_findings(drift.results_dir, name, promise, weighed)
+    attach_findings(weighed)
+    is_broken = any(one.state is State.OPEN for one in weighed)
+    assert not is_broken, tell_findings(name, problem, weighed, advice)

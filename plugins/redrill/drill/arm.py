@@ -7,17 +7,20 @@ from redrill.drill.bench import Bench
 from redrill.drill.guards.endpoint import is_made_here, judge_endpoint, resource_of
 from redrill.drill.guards.live import read_live
 from redrill.drill.guards.protection import know_controller
-from redrill.drill.guards.schedule import judge_blackouts, judge_windows, remember_wipe
+from redrill.drill.guards.schedule import judge_times, remember_wipe
 from redrill.drill.guards.state import require_all
 from redrill.drill.guards.stops import require_go
+from redrill.drill.image import require_image
 from redrill.errors import BackupError, GuardError
 from redrill.model.deadline import Deadline
+from redrill.repositories.protocol import WatchfulRepository
 
 
 def arm(bench: Bench, deadline: Deadline) -> None:
     """Allow the wipe of this endpoint, or raise: StoppedError, BackupError, or GuardError for all else.
 
-    What was planned is read again: who answers, its token, its clock; then the windows and the stops.
+    What was planned is read again: its image, who answers, its token, its clock; then the windows and the stops.
+    Nobody may have touched the backup since it was verified.
     """
     name, permit, fleet = bench.endpoint.name, bench.permit, bench.fleet
     bench.is_armed = False
@@ -27,13 +30,17 @@ def arm(bench: Bench, deadline: Deadline) -> None:
         raise BackupError(f"Endpoint '{name}' must not be wiped: no backup of this run was verified.")
     require_go(fleet)
     now, provisioner = datetime.now(UTC), bench.provisioner
+    if provisioner is not None and permit.found.image is not None:
+        require_image(bench, provisioner, permit.found.image)
+    if isinstance(bench.repository, WatchfulRepository):
+        bench.repository.require_untouched(bench.snapshot)
     facts = read_live(bench.machine, fleet.guards, resource_of(provisioner), deadline)
     found = replace(permit.found, location=bench.location, facts=facts, is_made_here=is_made_here(provisioner))
     if facts.identity != permit.found.identity or facts.boot_id != permit.found.facts.boot_id:
         raise GuardError(
             f"Endpoint '{name}' must not be wiped: what answers now is not the machine that the plan was made for."
         )
-    states = [judge_windows(fleet, now), judge_blackouts(fleet, now)]
+    states = judge_times(fleet, [bench.endpoint], now)
     states += judge_endpoint(fleet, know_controller(), found, now)
     require_all(states, f"Endpoint '{name}' must not be wiped:")
     if fleet.guards.min_interval:

@@ -14,6 +14,7 @@ from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
 from redrill.machine.ssh_machine import OldBoot
 from redrill.model.deadline import Deadline
+from redrill.model.desired_state import PlaybookResult
 from redrill.model.fleet import Backend, Endpoint, Fleet
 from redrill.model.manifest import Manifest
 from redrill.model.observation import Observation
@@ -40,9 +41,12 @@ class Evidence:
     phases: list[Phase] = field(default_factory=list)
     failure: Failure | None = None
     restored: str | None = None
+    image_running: ImageFacts | None = None
     image_wanted: ImageFacts | None = None
     image_deployed: ImageFacts | None = None
     image_packages: dict[str, str] | None = None
+    image_users: dict[str, int] | None = None
+    image_groups: dict[str, int] | None = None
     before: Observation | None = None
     after: Observation | None = None
     snapshot: SnapshotFacts | None = None
@@ -51,6 +55,7 @@ class Evidence:
     markers: list[Marker] = field(default_factory=list)
     messages: list[LogMessage] = field(default_factory=list)
     applications: dict[str, ApplicationResult] = field(default_factory=dict)
+    playbook: PlaybookResult | None = None
 
 
 class Bench:
@@ -74,8 +79,9 @@ class Bench:
         self.witnesses: dict[str, Witness] = {}
         self.canaries: dict[str, tuple[int, ...]] = {}
         self.is_quiesced = False
+        self.is_over = False
         self.done: list[Step] = []
-        self.has_packages = False
+        self.knows_fresh = False
         self.interim_boot: str | None = None
         self.lock: EndpointLock | None = None
         self.fresh_root: Path | None = None
@@ -145,7 +151,7 @@ class Bench:
         self.evidence = Evidence()
         self.done, self.canaries, self.witnesses = [], {}, {}
         self.snapshot = self.snapshot_manifest = self.location = self.old_boot = None
-        self.is_quiesced = self.has_packages = False
+        self.is_quiesced = self.knows_fresh = False
 
     def relative(self, file: Path) -> Path:
         """Return an evidence file as the record names it."""

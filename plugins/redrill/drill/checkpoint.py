@@ -32,7 +32,7 @@ class Checkpoint(Value):
     old_host_keys: tuple[str, ...] = ()
     canaries: dict[str, tuple[int, ...]] = {}
     is_quiesced: bool = False
-    has_packages: bool = False
+    knows_fresh: bool = False
     fresh_root: Path | None = None
     interim_boot: str | None = None
     is_over: bool = False
@@ -64,7 +64,7 @@ def save_checkpoint(bench: Bench, *, is_over: bool = False) -> None:
         old_host_keys=bench.old_boot.host_keys if bench.old_boot else (),
         canaries=bench.canaries,
         is_quiesced=bench.is_quiesced,
-        has_packages=bench.has_packages,
+        knows_fresh=bench.knows_fresh,
         fresh_root=bench.fresh_root,
         interim_boot=bench.interim_boot,
         is_over=is_over,
@@ -103,7 +103,7 @@ def rebuild_bench(fleet: Fleet, endpoint: Endpoint, run_dir: Path, checkpoint: C
     bench.done = list(checkpoint.done)
     bench.snapshot, bench.location = checkpoint.snapshot, record.location
     bench.canaries, bench.is_quiesced = checkpoint.canaries, checkpoint.is_quiesced
-    bench.has_packages, bench.fresh_root = checkpoint.has_packages, checkpoint.fresh_root
+    bench.knows_fresh, bench.fresh_root = checkpoint.knows_fresh, checkpoint.fresh_root
     bench.interim_boot = checkpoint.interim_boot
     if checkpoint.old_boot_id:
         bench.old_boot = OldBoot(checkpoint.old_boot_id, checkpoint.old_host_keys)

@@ -14,15 +14,16 @@ from redrill.drill.authorize import Authorized, Permit
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.crash import crash_here
+from redrill.drill.disk import is_of_the_disk, refuse_without_disk
 from redrill.drill.evidence import write_record
 from redrill.drill.halt import Halt, heed_signals
 from redrill.drill.journal import Journal
-from redrill.drill.locks import LockStore, hold, identify, open_locks
+from redrill.drill.locks import EndpointLock, LockStore, hold, identify, open_locks
 from redrill.drill.memory import bound_heaps, give_back
 from redrill.drill.resume import find_unfinished
 from redrill.drill.settle import settle
 from redrill.drill.waves import why_stop
-from redrill.errors import Exit, RedrillError, StoppedError, gravest
+from redrill.errors import CleanupError, Exit, RedrillError, StoppedError, gravest
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import DrillRecord, Failure, Outcome, Phase, Step
@@ -94,11 +95,11 @@ def run_drill(
     that do not start any more have records that say why. Without ``authorized`` nothing is ever wiped.
     """
     locks = open_locks(fleet)
-    write_private(run_dir / "fleet.json", fleet.model_dump_json(indent=1) + "\n")
     bound_heaps()
-    (run_dir / "records").mkdir(exist_ok=True, mode=0o700)
-    journal = Journal(run_dir / "journal.jsonl")
-    journal.write("run started", mode=mode.value, endpoints=[endpoint.name for endpoint in endpoints])
+    try:
+        journal = _begin(fleet, endpoints, mode, run_dir)
+    except OSError as error:
+        raise refuse_without_disk(error, run_dir, mode) from error
     records: list[DrillRecord] = []
     permits = authorized.permits if authorized else {}
     crew = Crew(locks, journal, progress)
@@ -109,6 +110,15 @@ def run_drill(
             records += crew.drill(benches, stop)
     journal.write("run ended", failed=[record.endpoint for record in records if record.failure])
     return records
+
+
+def _begin(fleet: Fleet, endpoints: Sequence[Endpoint], mode: Mode, run_dir: Path) -> Journal:
+    """Write down what a run is about; OSError when its folder takes nothing."""
+    write_private(run_dir / "fleet.json", fleet.model_dump_json(indent=1) + "\n")
+    (run_dir / "records").mkdir(exist_ok=True, mode=0o700)
+    journal = Journal(run_dir / "journal.jsonl")
+    journal.write("run started", mode=mode.value, endpoints=[endpoint.name for endpoint in endpoints])
+    return journal
 
 
 def resume_drill(fleet: Fleet, run_dir: Path, progress: Progress, permits: Mapping[str, Permit]) -> list[DrillRecord]:
@@ -166,10 +176,12 @@ def _drill(bench: Bench, crew: Crew, stop: StoppedError | None) -> DrillRecord:
 
 
 def _keep(bench: Bench, record: DrillRecord, journal: Journal) -> None:
-    """Write the record; RedrillError with the exit status of the drill when the run folder does not take it."""
+    """Write the record, and that the drill is over; RedrillError with its exit status when that cannot be written."""
     failure = record.failure
     try:
         write_record(bench.run_dir, record)
+        if bench.is_over:
+            save_checkpoint(bench, is_over=True)
         journal.write("endpoint ended", record.endpoint, failure=failure.message if failure else None)
     except OSError as error:
         failure = failure or _failure(bench, Step.RELEASE, error)
@@ -190,12 +202,12 @@ def _run_stages(bench: Bench, crew: Crew) -> None:
         except OSError as error:  # the run folder takes nothing any more; the endpoint must not suffer from that
             bench.evidence.failure = bench.evidence.failure or _failure(bench, stage.step, error)
             is_done = False
-        if not is_done:
+        # An endpoint on which only the clean-up failed has recovered.
+        if not is_done and bench.evidence.failure is not None and not bench.evidence.failure.is_of_clean_up:
             _stand_down(bench, crew.journal)
             return
-    _end_recovery(bench, crew.journal)
-    if bench.mode.is_destructive:
-        save_checkpoint(bench, is_over=bench.evidence.failure is None)
+    if bench.lock:
+        bench.is_over = _end_recovery(bench, bench.lock, crew.journal)
 
 
 def _hold(stack: ExitStack, bench: Bench, locks: LockStore) -> bool:
@@ -211,16 +223,16 @@ def _hold(stack: ExitStack, bench: Bench, locks: LockStore) -> bool:
     return True
 
 
-def _end_recovery(bench: Bench, journal: Journal) -> None:
+def _end_recovery(bench: Bench, lock: EndpointLock, journal: Journal) -> bool:
     """Let other runs have the endpoint again; when the lock store cannot be told, the drill says so and stays red."""
     try:
-        if bench.lock:
-            bench.lock.recovered()
+        lock.recovered()
     except RedrillError as error:
-        bench.evidence.failure = Failure(
-            step=Step.RELEASE, error=type(error).__name__, message=str(error), exit_code=error.exit_code
-        )
-        journal.write("lock not released", bench.endpoint.name, detail=str(error))
+        bench.evidence.failure = _failure(bench, Step.RELEASE, error)
+        with suppress(OSError):
+            journal.write("lock not released", bench.endpoint.name, detail=str(error))
+        return False
+    return True
 
 
 def _run_stage(bench: Bench, stage: Stage, crew: Crew) -> bool:
@@ -264,8 +276,10 @@ def _tell(tell: Callable[..., None], *words: object) -> None:
 
 
 def _failure(bench: Bench, step: Step, error: Exception) -> Failure:
+    if bench.evidence.wiped_at is None and is_of_the_disk(error):
+        error = refuse_without_disk(error, bench.run_dir, bench.mode)
     code = error.exit_code if isinstance(error, RedrillError) else Exit.INCOMPLETE
-    if bench.evidence.wiped_at is not None:
+    if bench.evidence.wiped_at is not None and not (step is Step.RELEASE and isinstance(error, CleanupError)):
         code = Exit.QUARANTINED
     return Failure(step=step, error=type(error).__name__, message=str(error) or repr(error), exit_code=code)
 
@@ -277,11 +291,12 @@ def _stand_down(bench: Bench, journal: Journal) -> None:
     try:
         finish.stand_down(bench, Deadline.after(120))
     except Exception as error:  # noqa: BLE001 - the first cause is to be told all the same
-        journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
         first = bench.evidence.failure
         if first is not None:
             words = f"{first.message} Afterwards it could not be left as it was found: {error}"
             bench.evidence.failure = first.model_copy(update={"message": words, "exit_code": Exit.CLEANUP})
+        with suppress(OSError):
+            journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
 
 
 def _put_back(bench: Bench, journal: Journal) -> None:

@@ -1,27 +1,41 @@
 """The evidence of a run on disk: records and manifests, written whole and read back."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from redrill.drill.line_file import differing_lines, read_lines, write_lines
 from redrill.errors import FleetError, RedrillError
-from redrill.model.manifest import Manifest
+from redrill.model.manifest import Entry, Manifest, ManifestLines, line_filter, parse_entry, parse_header
 from redrill.model.record import DrillRecord
 from redrill.private import write_private
 
+SUFFIX = ".jsonl.zst"
+"""What files of manifests end in: sorted JSON lines, compressed."""
 
-def write_manifest(manifest: Manifest, file: Path) -> Path:
-    """Write a manifest as JSON lines and return the file."""
-    return write_private(file, "".join(line + "\n" for line in manifest.dump()))
+
+def write_manifest(manifest: Manifest | ManifestLines, file: Path) -> Path:
+    """Write a manifest as compressed JSON lines and return the file."""
+    return write_lines(file, manifest.dump())
 
 
 def read_manifest(run_dir: Path, relative: Path) -> Manifest:
     """Return a manifest of a run's evidence; RedrillError when it is missing or no manifest."""
-    try:
-        with (run_dir / relative).open(encoding="utf-8") as lines:
-            return Manifest.parse(lines)
-    except (OSError, ValueError, KeyError) as error:
-        raise RedrillError(f"The evidence '{run_dir / relative}' cannot be read: {error}.") from error
+    with _explained(run_dir / relative):
+        return Manifest.parse(read_lines(run_dir / relative))
+
+
+def read_part(run_dir: Path, relative: Path, parents: Sequence[str]) -> dict[str, Entry]:
+    """Return the entries of a manifest that lie in the parents, or are one; the others are not even parsed.
+
+    RedrillError as ``read_manifest``.
+    """
+    with _explained(run_dir / relative):
+        lines = read_lines(run_dir / relative)
+        parse_header(next(lines, "{}"))
+        return {entry.path: entry for entry in map(parse_entry, filter(line_filter(parents), lines))}
 
 
 def read_differing(run_dir: Path, one: Path, other: Path) -> tuple[Manifest, Manifest]:
@@ -29,23 +43,18 @@ def read_differing(run_dir: Path, one: Path, other: Path) -> tuple[Manifest, Man
 
     RedrillError as ``read_manifest``.
     """
-    first, second = (_read_lines(run_dir / relative) for relative in (one, other))
-    common = set(first[1:]) & set(second[1:])
-    return _parse_without(first, common, one), _parse_without(second, common, other)
+    with _explained(run_dir / one, run_dir / other):
+        first, second = differing_lines(run_dir / one, run_dir / other)
+        return Manifest.parse(first), Manifest.parse(second)
 
 
-def _read_lines(file: Path) -> list[str]:
+@contextmanager
+def _explained(*files: Path) -> Iterator[None]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise RedrillError(f"The evidence '{file}' cannot be read: {error}.") from error
-
-
-def _parse_without(lines: list[str], common: set[str], relative: Path) -> Manifest:
-    try:
-        return Manifest.parse([*lines[:1], *(line for line in lines[1:] if line not in common)])
-    except (ValueError, KeyError) as error:
-        raise RedrillError(f"The evidence '{relative}' is no manifest: {error}.") from error
+        yield
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        names = " or ".join(f"'{file}'" for file in files)
+        raise RedrillError(f"The evidence {names} cannot be read: {error}.") from error
 
 
 def record_file(run_dir: Path, endpoint: str) -> Path:

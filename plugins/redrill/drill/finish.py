@@ -7,8 +7,10 @@ from redrill.collectors.protocol import Arrival, Collector
 from redrill.drill.bench import Bench
 from redrill.drill.markers import read_markers, remove_markers
 from redrill.drill.prepare import send_message, take_observation
-from redrill.errors import MachineError
+from redrill.errors import CleanupError, CommandError, MachineError
+from redrill.machine.ansible import check_playbook
 from redrill.model.deadline import Deadline, wait_until
+from redrill.model.desired_state import PlaybookResult
 from redrill.model.record import LogMessage
 
 _ARRIVAL_SECONDS = 10.0
@@ -29,8 +31,20 @@ def observe_after(bench: Bench, deadline: Deadline) -> None:
     if bench.collector:
         find = _find_messages if bench.mode.is_destructive else _find_boot
         evidence.messages = find(bench, deadline.within(_ARRIVAL_SECONDS))
+    evidence.playbook = _check_desired_state(bench, deadline)
     arrived = sum(message.arrived for message in evidence.messages)
-    bench.detail = f"{arrived} of {len(evidence.messages)} messages at the sink"
+    told = [f"{arrived} of {len(evidence.messages)} messages at the sink", bench.detail]
+    bench.detail = ", ".join(filter(None, told))
+
+
+def _check_desired_state(bench: Bench, deadline: Deadline) -> PlaybookResult | None:
+    """Return what the owner's playbook would change, None when the endpoint declares none."""
+    wanted = bench.endpoint.desired_state
+    if wanted is None:
+        return None
+    if bench.location is None or not bench.machine.has_init:
+        return PlaybookResult(unknown="there is no running system that Ansible could log in to")
+    return check_playbook(bench.endpoint, wanted, bench.location, deadline.within(wanted.timeout.total_seconds()))
 
 
 def _find_messages(bench: Bench, deadline: Deadline) -> list[LogMessage]:
@@ -82,12 +96,24 @@ def _ask(question: Callable[[], list[LogMessage]], otherwise: list[LogMessage]) 
 
 
 def release(bench: Bench, deadline: Deadline) -> None:
-    """Remove the markers and canaries of this drill from the endpoint."""
-    remove_markers(bench.reconnect(deadline), bench.evidence.markers, deadline)
+    """Remove the markers and canaries of this drill from the endpoint; CleanupError lists what stays."""
+    machine, left = bench.reconnect(deadline), list[str]()
+    try:
+        remove_markers(machine, bench.evidence.markers, deadline)
+    except CommandError as error:
+        paths = ", ".join(f"'{marker.path}'" for marker in bench.evidence.markers)
+        left.append(f"the markers {paths} ({error})")
     for name in bench.canaries:
         canary = bench.endpoint.applications[name].canary
         if canary and canary.clear:
-            bench.machine.run(canary.clear, deadline)
+            try:
+                machine.run(canary.clear, deadline).checked()
+            except CommandError as error:
+                left.append(f"the canaries of '{name}' ({error})")
+    if left:
+        raise CleanupError(
+            f"On '{bench.endpoint.name}' the drill left something behind; remove it by hand: {'; '.join(left)}."
+        )
 
 
 def stand_down(bench: Bench, deadline: Deadline) -> None:

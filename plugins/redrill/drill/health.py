@@ -1,11 +1,10 @@
 """Health checks of applications: asked from the controller (http, tcp) or on the endpoint (command)."""
 
-import http.client
 import socket
-import ssl
 
 from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
+from redrill.machine.web import UNANSWERED, get
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Application, CommandCheck, HttpCheck, TcpCheck
 from redrill.model.record import CheckResult
@@ -29,30 +28,16 @@ def check_application(machine: Machine, address: str, application: Application) 
 def _check_http(address: str, check: HttpCheck) -> CheckResult:
     name = f"http{'s' if check.tls else ''} {check.port}{check.path}"
     try:
-        status, body = _get(address, check)
-    except (OSError, http.client.HTTPException) as error:
+        status, body = get(
+            address, check.port, check.path, Deadline.after(CHECK_SECONDS), is_tls=check.tls, most=1 << 20
+        )
+    except UNANSWERED as error:
         return CheckResult(check=name, healthy=False, detail=f"{type(error).__name__}: {error}")
     if status != check.status:
         return CheckResult(check=name, healthy=False, detail=f"status {status}, expected {check.status}")
     if check.expect.encode() not in body:
         return CheckResult(check=name, healthy=False, detail=f"body {body[:200]!r} lacks {check.expect!r}")
     return CheckResult(check=name, healthy=True, detail=f"status {status}")
-
-
-def _get(address: str, check: HttpCheck) -> tuple[int, bytes]:
-    if check.tls:
-        context = ssl.create_default_context()
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            address, check.port, timeout=CHECK_SECONDS, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(address, check.port, timeout=CHECK_SECONDS)
-    try:
-        connection.request("GET", check.path, headers={"Connection": "close"})
-        response = connection.getresponse()
-        return response.status, response.read(1 << 20)
-    finally:
-        connection.close()
 
 
 def _check_tcp(address: str, check: TcpCheck) -> CheckResult:

@@ -10,6 +10,7 @@ from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.fleet import Endpoint
 from redrill.model.values import STATE_PATHS
+from redrill.probes.processes import GROUPS, NAMES, parse_names, parse_units
 
 BOOT_SECONDS = 300.0
 """How long a fresh system may take to start everything that it starts by itself."""
@@ -26,7 +27,6 @@ _ESSENTIAL = re.compile(
 
 _TIMED = ("*.timer", "*.path")
 _RESTING = ("inactive", "failed")
-_UNIT = re.compile(r".+\.(service|scope|socket|mount|swap)")
 _HELD = " -o ".join(f"-lname {path} -o -lname '{path}/*'" for path in STATE_PATHS)
 _WRITABLE = f"^[^ ]+ .w.s [^/]* ({'|'.join(STATE_PATHS)})/"
 
@@ -35,8 +35,8 @@ _LOOK = (
     # Names hold newlines: a line of one must never pass for the number of a process that is then killed.
     rf"find /proc/[0-9]*/fd /proc/[0-9]*/cwd /proc/[0-9]*/root \( {_HELD} \) -printf '%p\0%l\0' 2>/dev/null; true",
     f"grep -slE '{_WRITABLE}' /proc/[0-9]*/maps; true",
-    "grep -sHE '^([0-9]+:name=systemd|0:):' /proc/[0-9]*/cgroup; true",
-    "grep -sH '' /proc/[0-9]*/comm; true",
+    GROUPS,
+    NAMES,
 )
 
 
@@ -134,8 +134,7 @@ def find_holders(machine: Machine, deadline: Deadline) -> list[Holder]:
     """Return the processes that hold files of the state paths, but for those that keep the endpoint reachable."""
     own, links, maps, groups, names = (result.checked().text for result in machine.batch(_LOOK, deadline))
     own_pid, own_uid = map(int, own.split())
-    unit_of = _units(groups)
-    name_of = dict(_numbered(names, "comm"))
+    unit_of, name_of = parse_units(groups), parse_names(names)
     spared = {unit_of.get(own_pid, ""), f"user@{own_uid}.service"} - {""}
     holders: dict[int, Holder] = {}
     for pid, path in _held(links, maps):
@@ -151,32 +150,6 @@ def _held(links: str, maps: str) -> Iterable[tuple[int, str]]:
         yield int(place.split("/")[2]), path
     for place in maps.splitlines():
         yield int(place.split("/")[2]), ""
-
-
-def _numbered(lines: str, file: str) -> Iterable[tuple[int, str]]:
-    """Yield process and line of what ``grep -H`` printed of such files in /proc."""
-    for line in lines.splitlines():
-        if found := re.fullmatch(rf"/proc/(\d+)/{file}:(.*)", line):
-            yield int(found[1]), found[2]
-
-
-def _units(groups: str) -> dict[int, str]:
-    """Return the system unit of each process, '' for none."""
-    paths = _group_paths(groups)
-    # Where containers have no namespace for control groups, all paths start with that of the container itself.
-    above = paths.get(1, "").removesuffix("init.scope").rstrip("/")
-    return {pid: _unit_in(path.removeprefix(above)) for pid, path in paths.items()}
-
-
-def _group_paths(groups: str) -> dict[int, str]:
-    """Return the control group of each process, from the hierarchy that systemd manages (in v2 the only one)."""
-    lines = sorted(_numbered(groups, "cgroup"), key=lambda line: "name=systemd" in line[1])
-    return {pid: line.split(":", 2)[2] for pid, line in lines}
-
-
-def _unit_in(path: str) -> str:
-    # The first: what follows below 'user@1000.service' are units of another manager.
-    return next((part for part in path.split("/") if _UNIT.fullmatch(part)), "")
 
 
 def _stop(machine: Machine, units: Sequence[str], deadline: Deadline) -> None:

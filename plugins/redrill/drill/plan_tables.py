@@ -1,6 +1,7 @@
 """A plan as the two tables that a person reads before confirming it."""
 
 from redrill.drill.planning import Plan
+from redrill.model.values import spell_duration
 
 TARGET_COLUMNS = (
     "wave",
@@ -35,12 +36,13 @@ def target_rows(plan: Plan) -> list[list[str]]:
 
 
 def backup_notes(plan: Plan) -> list[str]:
-    """Return what there is to say of how backups are kept, once for all endpoints that it is true of."""
+    """Return what there is to say of the backups: how they are kept, once for all endpoints that it is true of."""
     shared: dict[str, list[str]] = {}
     for target in plan.targets:
         if note := target.backup.partition(";")[2].strip():
             shared.setdefault(note, []).append(f"'{target.endpoint}'")
-    return [f"Backups of {', '.join(names)}: {note}." for note, names in shared.items()]
+    age = f"A backup of another run would do while it is not older than {spell_duration(plan.backup_valid)}."
+    return [*(f"Backups of {', '.join(names)}: {note}." for note, names in shared.items()), age]
 
 
 def guard_rows(plan: Plan) -> list[list[str]]:

@@ -12,7 +12,7 @@ from redrill.drill.guards.change import judge_change
 from redrill.drill.guards.endpoint import Survey, judge_endpoint, place_of, survey
 from redrill.drill.guards.limits import judge_count, judge_environment, judge_shares, judge_twins
 from redrill.drill.guards.protection import Controller, know_controller
-from redrill.drill.guards.schedule import judge_blackouts, judge_windows
+from redrill.drill.guards.schedule import judge_times
 from redrill.drill.guards.state import GuardState, off, passes, told
 from redrill.drill.guards.stops import judge_stops
 from redrill.drill.waves import form_waves
@@ -57,6 +57,7 @@ class Plan(Value):
     mode: Mode
     environment: str
     valid_for: Duration
+    backup_valid: Duration
     targets: tuple[Target, ...]
     waves: tuple[tuple[str, ...], ...]
     guards: tuple[GuardState, ...]
@@ -113,6 +114,7 @@ def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]
         mode=request.mode,
         environment=request.environment or "",
         valid_for=fleet.guards.plan_valid,
+        backup_valid=fleet.guards.backup_valid,
         targets=tuple(map(_target, surveys)),
         waves=waves,
         guards=tuple(_judge_run(request, surveys, waves, now)) + tuple(_judge_each(fleet, controller, surveys, now)),
@@ -160,8 +162,7 @@ def _judge_run(
     facts = {found.endpoint.name: found.facts for found in surveys if found.facts}
     answering = [found.endpoint for found in surveys if not found.is_silent]
     yield judge_twins(answering, places, facts)
-    yield judge_windows(fleet, now)
-    yield judge_blackouts(fleet, now)
+    yield from judge_times(fleet, endpoints, now)
     yield from judge_stops(fleet)
     yield told(CHANGE, lambda: judge_change(fleet, request.change))
 

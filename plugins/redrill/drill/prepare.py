@@ -2,68 +2,58 @@
 
 import secrets
 import shlex
-import threading
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
-from redrill.drill.evidence import read_manifest, write_manifest
+from redrill.drill.evidence import SUFFIX, read_manifest, write_manifest
+from redrill.drill.guards.schedule import judge_times
+from redrill.drill.guards.state import require_all
+from redrill.drill.image import learn_image, learn_running_image
+from redrill.drill.last_seen import LastSeen
 from redrill.drill.markers import choose_markers, plant_markers
+from redrill.drill.mounts import refuse_mounts
 from redrill.drill.steady import wait_for_system
+from redrill.drill.texts import add_texts
+from redrill.drill.vendor_evidence import write_vendor
 from redrill.drill.way_back import prove_way_back
 from redrill.drill.witness import Witness
-from redrill.errors import BackupError, GuardError, MachineError
+from redrill.errors import BackupError, MachineError
 from redrill.machine.protocol import Machine
 from redrill.model.churn import churn_rules
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint
 from redrill.model.manifest import Manifest, compare, unexplained
 from redrill.model.observation import Observation
-from redrill.model.record import ImageFacts, LogMessage, SnapshotFacts
-from redrill.model.values import STATE_PATHS, is_inside
-from redrill.probes.observe import observe
-from redrill.provisioners.protocol import Provisioner
+from redrill.model.record import LogMessage, SnapshotFacts
+from redrill.model.values import is_inside
+from redrill.model.vendor import VendorFacts
+from redrill.probes.facts.catalogue import facts_about
+from redrill.probes.observe import Kept, observe
+from redrill.probes.vendor.catalogue import CONTENT_FACTS
 
-_SUBMOUNTS = "awk '{print $2}' /proc/self/mounts"
 _LOGGER = 'PATH="$ROOT/usr/bin:$PATH"; logger -t redrill -- '
-_IMAGES = threading.Lock()
-_PSEUDO = ("/var/lib/nfs/rpc_pipefs",)
 
 
 def preflight(bench: Bench, deadline: Deadline) -> None:
-    """Connect over the pinned host keys, learn the image, and refuse what a backup would not hold.
+    """Connect over the pinned host keys, learn the image, and refuse a bad time and what a backup would not hold.
 
     An endpoint that is still starting is waited for: what it is on its way to be is what must come back.
     """
+    if bench.mode.is_destructive:
+        # A later wave must not even take an endpoint out of service for a wipe that would be refused.
+        states = judge_times(bench.fleet, [bench.endpoint], datetime.now(UTC))
+        require_all(states, f"The drill of '{bench.endpoint.name}' must not begin:")
     machine = bench.connect(bench.locate(), deadline)
     wait_for_system(machine, deadline)
     if bench.provisioner:
-        bench.evidence.image_wanted = image = _learn_image(bench, bench.provisioner)
+        bench.evidence.image_wanted = image = learn_image(bench, bench.provisioner)
+        bench.evidence.image_running = learn_running_image(bench, bench.provisioner)
         bench.detail = f"image {image.name} {image.version}"
     if bench.mode.is_destructive:
-        _refuse_submounts(machine, bench.endpoint, deadline)
-
-
-def _learn_image(bench: Bench, provisioner: Provisioner) -> ImageFacts:
-    """Return the wanted image; endpoints that share it share the evidence file of what it holds."""
-    image = provisioner.describe_image()
-    file = bench.run_dir / "images" / f"{image.digest.removeprefix('sha256:')}.jsonl"
-    with _IMAGES:
-        if not file.exists():
-            write_manifest(provisioner.read_image_manifest(), file)
-    return image.model_copy(update={"manifest": bench.relative(file)})
-
-
-def _refuse_submounts(machine: Machine, endpoint: Endpoint, deadline: Deadline) -> None:
-    if not machine.has_init:
-        return
-    mounts = machine.run(_SUBMOUNTS, deadline).checked().text.splitlines()
-    inside = [path for path in mounts if is_inside(path) and path not in STATE_PATHS and path not in _PSEUDO]
-    if inside:
-        raise GuardError(
-            f"On '{endpoint.name}' other file systems are mounted inside the state paths: {', '.join(inside)}. "
-            "A backup would not hold them; unmount them or move them out first."
-        )
+        refuse_mounts(machine, bench.endpoint, deadline)
 
 
 def plant(bench: Bench, deadline: Deadline) -> None:
@@ -103,10 +93,17 @@ def observe_before(bench: Bench, deadline: Deadline) -> None:
 def take_observation(bench: Bench, moment: str, deadline: Deadline) -> Observation:
     """Observe the endpoint; the manifests become evidence files of that moment."""
 
-    def keep(name: str, manifest: Manifest) -> Path:
-        return bench.relative(write_manifest(manifest, bench.folder / moment / f"{name}.jsonl"))
+    def keep(name: str, kept: Kept) -> Path:
+        folder = bench.folder / moment
+        if isinstance(kept, VendorFacts):
+            return bench.relative(write_vendor(kept, folder / f"{name}{SUFFIX}"))
+        return bench.relative(write_manifest(kept, folder / f"{name}{SUFFIX}"))
 
-    return observe(bench.machine, keep, deadline)
+    facts = facts_about(bench.endpoint.references) + (() if bench.evidence.image_wanted else CONTENT_FACTS)
+    observation = observe(bench.machine, keep, deadline, facts, LastSeen(bench.fleet, bench.endpoint))
+    if observation.reused_digests:
+        bench.detail = f"{observation.reused_digests} files as in the last observation of this boot"
+    return add_texts(bench, observation, moment, deadline) if moment == "after" else observation
 
 
 def back_up(bench: Bench, deadline: Deadline) -> None:
@@ -141,10 +138,17 @@ def verify_backup(bench: Bench, deadline: Deadline) -> None:
     snapshot, repository = bench.snapshot, bench.repository
     if snapshot is None or repository is None:
         raise BackupError(f"Endpoint '{bench.endpoint.name}' has no backup of this run.")
-    manifest = repository.verify(snapshot, deadline)
+    try:
+        manifest = repository.verify(snapshot, deadline)
+    except BackupError as error:
+        raise BackupError(
+            f"The backup '{snapshot.id}' of '{bench.endpoint.name}' would not bring it back: {str(error).rstrip('.')}. "
+            "Nothing was wiped. Look after the repository and who writes to it, then drill again; every drill makes a "
+            "backup of its own."
+        ) from error
     _require_survivors(bench, manifest)
     _require_likeness(bench, manifest)
-    file = write_manifest(manifest, bench.folder / "backup.jsonl")
+    file = write_manifest(manifest, bench.folder / f"backup{SUFFIX}")
     bench.snapshot_manifest = manifest
     bench.detail = prove_way_back(bench, deadline)
     bench.evidence.snapshot = SnapshotFacts(
@@ -162,7 +166,8 @@ def _require_survivors(bench: Bench, manifest: Manifest) -> None:
     missing = [m.path for m in bench.evidence.markers if m.is_survivor and m.path not in manifest.entries]
     if missing:
         raise BackupError(
-            f"The backup of '{bench.endpoint.name}' lacks what was planted just before: {', '.join(missing)}."
+            f"The backup of '{bench.endpoint.name}' lacks what was planted just before: {', '.join(missing)}. "
+            "It is of another run or of another host. Nothing was wiped; look after the repository, then drill again."
         )
 
 
@@ -186,4 +191,4 @@ def _require_likeness(bench: Bench, manifest: Manifest) -> None:
 
 def _only(manifest: Manifest, parents: tuple[str, ...]) -> Manifest:
     entries = {path: entry for path, entry in manifest.entries.items() if is_inside(path, parents)}
-    return Manifest(entries, manifest.unreadable, manifest.has_xattrs)
+    return replace(manifest, entries=entries)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
-from redrill.drill.evidence import write_manifest
+from redrill.drill.evidence import SUFFIX, write_manifest
 from redrill.drill.guards.stops import require_go
 from redrill.drill.locks import EndpointLock
 from redrill.drill.owners import stop_owners
@@ -18,7 +18,7 @@ from redrill.model.deadline import Deadline
 from redrill.model.manifest import unexplained
 from redrill.model.values import STATE_PATHS
 from redrill.probes.files import read_manifest
-from redrill.probes.observe import read_packages
+from redrill.probes.fresh import read_fresh
 from redrill.provisioners.protocol import Fenced, OfflineRestore
 from redrill.repositories.restore import fidelity, restore_snapshot
 
@@ -87,9 +87,10 @@ def restore(bench: Bench, deadline: Deadline) -> None:
     bench.evidence.restored = "offline" if bench.fresh_root else "live"
     bench.detail = bench.evidence.restored
     machine = _target(bench, deadline)
-    if not bench.has_packages:
-        bench.evidence.image_packages = read_packages(machine, deadline)
-        bench.has_packages = True
+    if not bench.knows_fresh:
+        evidence = bench.evidence
+        evidence.image_packages, evidence.image_users, evidence.image_groups = read_fresh(machine, deadline)
+        bench.knows_fresh = True
         save_checkpoint(bench)
     if machine.has_init:
         stop_owners(machine, bench.endpoint, deadline)
@@ -115,7 +116,7 @@ def verify_restore(bench: Bench, deadline: Deadline) -> None:
     """
     machine = bench.machine if bench.is_connected else _target(bench, deadline)
     found = read_manifest(machine, STATE_PATHS, (), deadline)
-    file = write_manifest(found, bench.folder / "restored.jsonl")
+    file = write_manifest(found, bench.folder / f"restored{SUFFIX}")
     bench.evidence.restored_manifest = bench.relative(file)
     if bench.snapshot_manifest is not None:
         unlike = unexplained(fidelity(bench.snapshot_manifest, found), restore_churn(bench.evidence.restored))

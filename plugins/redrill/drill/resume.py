@@ -60,10 +60,10 @@ def untouched_of(run_dir: Path, endpoints: Sequence[Endpoint]) -> tuple[Endpoint
 
 def unfinished(run_dir: Path) -> dict[str, Checkpoint | None]:
     """Return the endpoints of a run whose drills are not over, with the checkpoint that each got to."""
-    over = {name for name in recorded_endpoints(run_dir) if read_record(run_dir, name).failure is None}
-    rest = (name for name in endpoints_of(run_dir) if name not in over)
-    found = {name: read_checkpoint(run_dir, name) for name in rest}
-    return {name: point for name, point in found.items() if point is None or not (point.is_over or point.abandoned)}
+    recorded = {name for name in recorded_endpoints(run_dir) if read_record(run_dir, name).failure is None}
+    found = {name: read_checkpoint(run_dir, name) for name in endpoints_of(run_dir)}
+    over = {name for name, point in found.items() if point and (point.is_over or point.abandoned)}
+    return {name: point for name, point in found.items() if name not in over and (point or name not in recorded)}
 
 
 def find_unfinished(fleet: Fleet, run_dir: Path, permits: Mapping[str, Permit]) -> tuple[list[Bench], list[Bench]]:

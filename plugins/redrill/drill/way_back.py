@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from redrill.drill.bench import Bench
@@ -13,13 +13,10 @@ from redrill.machine.local_machine import LocalMachine
 from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Manifest
-from redrill.model.values import STATE_PATHS, is_inside
+from redrill.model.values import STATE_PATHS, is_inside, spell_duration
 from redrill.provisioners.protocol import OfflineRestore, Roomy
 from redrill.repositories.probe import require_room_for_attributes
 from redrill.repositories.protocol import Snapshot
-
-OLDEST = timedelta(hours=1)
-"""How old a backup may be that was not made by this run."""
 
 RESERVE = 0.1
 """The part of what a backup needs that must be free besides: file systems differ in what they need themselves."""
@@ -78,8 +75,8 @@ def prove_way_back(bench: Bench, deadline: Deadline) -> str:
 
 
 def require_fresh(bench: Bench, snapshot: Snapshot, manifest: Manifest) -> None:
-    """Raise BackupError unless the snapshot is of this endpoint, whole, and of this run or hardly older."""
-    name, age = bench.endpoint.name, datetime.now(UTC) - snapshot.created
+    """Raise BackupError unless the snapshot is of this endpoint, whole, and of this run or as fresh as it must be."""
+    name, age, oldest = bench.endpoint.name, datetime.now(UTC) - snapshot.created, bench.fleet.guards.backup_valid
     if snapshot.endpoint != name or snapshot.paths != STATE_PATHS:
         raise BackupError(
             f"The snapshot '{snapshot.id}' is of '{snapshot.endpoint}' and holds {', '.join(snapshot.paths)}; "
@@ -91,10 +88,10 @@ def require_fresh(bench: Bench, snapshot: Snapshot, manifest: Manifest) -> None:
             f"{len(manifest.entries)}."
         )
     is_own = snapshot.created >= bench.started or snapshot.id.endswith(bench.run)
-    if age < -OLDEST or (age > OLDEST and not is_own):
+    if age < -oldest or (age > oldest and not is_own):
         raise BackupError(
             f"The snapshot '{snapshot.id}' was made at {snapshot.created:%Y-%m-%d %H:%M:%S} UTC, not by this run and "
-            f"longer than {OLDEST} ago; back '{name}' up again."
+            f"longer than {spell_duration(oldest)} ago ('guards.backup_valid'); back '{name}' up again."
         )
 
 

@@ -24,6 +24,7 @@ _BITS = {
     "T": 0x00020000,
     "C": 0x00800000,
 }
+_ALL = sum(_BITS.values())
 KEPT = "".join(_BITS)
 """What a backup keeps; of the others some say only how a file system stores a file, and some cannot be set again."""
 
@@ -33,13 +34,23 @@ _UNSUPPORTED = (errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errn
 def get_flags(path: bytes) -> str:
     """Return the letters of a regular file or directory, '' where the file system has no flags; OSError otherwise."""
     with _opened(path) as handle:
-        try:
-            value = _read(handle)
-        except OSError as error:
-            if error.errno in _UNSUPPORTED:
-                return ""
-            raise
-    return "".join(letter for letter, bit in _BITS.items() if value & bit)
+        return get_open_flags(handle)
+
+
+def get_open_flags(handle: int) -> str:
+    """Return the letters of an open file, as ``get_flags``."""
+    try:
+        value = _read(handle) & _ALL
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return ""
+        raise
+    return "".join(letter for letter, bit in _BITS.items() if value & bit) if value else ""
+
+
+def only_kept(letters: str) -> str:
+    """Return those of the letters that a backup keeps, in their order."""
+    return "".join(letter for letter in KEPT if letter in letters)
 
 
 def set_flags(path: bytes, add: str = "", drop: str = "") -> None:

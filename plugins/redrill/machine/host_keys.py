@@ -125,7 +125,7 @@ def read_known_hosts(paths: Sequence[Path], host: str, port: int) -> Pins:
         accepted=tuple(dict.fromkeys(key for mark, key in found if not mark)),
         revoked=tuple(dict.fromkeys(key for mark, key in found if mark == "@revoked")),
         has_authority=any(mark == "@cert-authority" for mark, _ in found),
-        source=" and ".join(f"'{path}'" for path in paths),
+        source=" and ".join(f"'{path}'" + ("" if path.exists() else " (which does not exist)") for path in paths),
     )
 
 

@@ -1,5 +1,8 @@
 """The keys with which redrill logs in: files or an agent, never a prompt."""
 
+import os
+import shlex
+import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -30,22 +33,54 @@ def authenticate(transport: paramiko.Transport, name: str, hop: Hop, deadline: D
     )
 
 
-def load_key(path: Path) -> paramiko.PKey:
-    """Return a private key; ValueError says what is wrong with the file."""
+def fault_of_key(path: Path) -> str:
+    """Return what is wrong with the file of a private key, '' when nothing is."""
     try:
-        return paramiko.PKey.from_path(path)
+        load_key(path)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def load_key(path: Path) -> paramiko.PKey:
+    """Return a private key that nobody else can read; ValueError says what is wrong with the file."""
+    try:
+        status = _status_of(path)
+        key = paramiko.PKey.from_path(path)
     except FileNotFoundError as error:
-        raise ValueError(f"The key '{path}' does not exist.") from error
+        raise ValueError(
+            f"The key '{path}' does not exist; name the private key that opens the endpoint (that of a lab is made by "
+            "'redrill lab up')."
+        ) from error
     except OSError as error:
         raise ValueError(f"The key '{path}' cannot be read: {error.strerror or error}.") from error
     except (TypeError, paramiko.PasswordRequiredException) as error:
         raise ValueError(
-            f"The key '{path}' is protected by a passphrase, and redrill never asks; load it into an agent (ssh-add)."
+            f"The key '{path}' is protected by a passphrase, and redrill never asks; load it into an agent (ssh-add) "
+            "and leave 'key' out."
         ) from error
     except (ValueError, UnsupportedAlgorithm, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
         if path.read_bytes().startswith((b"ssh-", b"ecdsa-", b"sk-")):
             raise ValueError(f"The key '{path}' is a public key; name the private one beside it.") from error
         raise ValueError(f"The key '{path}' is not a private key of a supported type: {error}.") from error
+    _require_private(path, status)
+    return key
+
+
+def _status_of(path: Path) -> os.stat_result:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device has no end
+        raise OSError("it is not a regular file")
+    return status
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    # As ssh has it, a group may read a key that is not our own, such as one that an orchestrator mounts.
+    if status.st_mode & (0o077 if status.st_uid == os.geteuid() else 0o007):
+        raise ValueError(
+            f"The key '{path}' is open to others (mode {stat.S_IMODE(status.st_mode):04o}); run "
+            f"'chmod 600 {shlex.quote(str(path))}', and replace the key if somebody may have read it."
+        )
 
 
 def _candidates(name: str, hop: Hop, agent: paramiko.Agent, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:

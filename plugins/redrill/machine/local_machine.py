@@ -42,13 +42,15 @@ class LocalMachine:
         return self._collect(command, read_chunks(source), deadline)
 
     @contextmanager
-    def receive(self, command: str, deadline: Deadline) -> Iterator[Iterator[bytes]]:
+    def receive(
+        self, command: str, deadline: Deadline, source: Iterator[bytes] | BinaryIO | None = None
+    ) -> Iterator[Iterator[bytes]]:
         """Run a command and stream its standard output; leaving the context raises CommandError unless it ended with 0.
 
         What was not read is thrown away on leaving; an exception inside the context kills the command.
         """
-        process = self._start(command, has_input=False)
-        flow = self._flow(process, command, None, deadline)
+        process = self._start(command, has_input=source is not None)
+        flow = self._flow(process, command, None if source is None else read_chunks(source), deadline)
         stderr = Tail()
         stream = _stdout_of(flow, stderr)
         try:

@@ -52,8 +52,13 @@ class Machine(Protocol):
     def send(self, command: str, source: Iterator[bytes] | BinaryIO, deadline: Deadline) -> Result:
         """Run a command with ``source`` as its standard input."""
 
-    def receive(self, command: str, deadline: Deadline) -> AbstractContextManager[Iterator[bytes]]:
-        """Run a command and stream its standard output; leaving raises CommandError unless it ended with 0."""
+    def receive(
+        self, command: str, deadline: Deadline, source: Iterator[bytes] | BinaryIO | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Run a command and stream its standard output; leaving raises CommandError unless it ended with 0.
+
+        With ``source`` that is its standard input, written while the output is read.
+        """
 
     def close(self) -> None:
         """Drop every connection; safe to call twice."""

@@ -11,6 +11,7 @@ import paramiko
 from redrill.errors import MachineError
 from redrill.machine.host_keys import Pins, pin_lines, read_known_hosts
 from redrill.model.fleet import Ssh
+from redrill.model.jump import parse_jump
 from redrill.model.record import Location
 
 _DEFAULT_CONFIG = "~/.ssh/config"
@@ -66,20 +67,6 @@ def resolve_hops(name: str, ssh: Ssh, location: Location) -> tuple[Hop, ...]:
             f"set 'ssh: {{proxy_jump: …}}' in the fleet file."
         )
     return (*_jumps(name, ssh, jumps, 0), endpoint)
-
-
-def parse_jump(text: str) -> tuple[str, str, int | None]:
-    """Return (user, host, port) of ``[user@]host[:port]``, '' and None where nothing is said; ValueError when wrong."""
-    user, _, place = text.strip().removeprefix("ssh://").rpartition("@")
-    host, port = place, ""
-    if place.startswith("["):
-        host, _, rest = place[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif place.count(":") == 1:
-        host, _, port = place.partition(":")
-    if not host or host.startswith("-") or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
-        raise ValueError(f"{text!r} is not a jump host; write it as '[user@]host[:port]'")
-    return user, host, int(port) if port else None
 
 
 def _jumps(name: str, ssh: Ssh, text: str | None, depth: int) -> tuple[Hop, ...]:

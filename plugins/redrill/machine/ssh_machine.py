@@ -79,12 +79,15 @@ class SshMachine:
         return self._open_stream(command, deadline, has_input=True).feed(read_chunks(source))
 
     @contextmanager
-    def receive(self, command: str, deadline: Deadline) -> Iterator[Iterator[bytes]]:
+    def receive(
+        self, command: str, deadline: Deadline, source: Iterator[bytes] | BinaryIO | None = None
+    ) -> Iterator[Iterator[bytes]]:
         """Run a command and stream its standard output; leaving raises CommandError unless it ended with 0.
 
         What was not read is thrown away on leaving; an exception inside the context kills the command.
         """
-        with self._open_stream(command, deadline, has_input=False).drain() as chunks:
+        stream = self._open_stream(command, deadline, has_input=source is not None)
+        with stream.drain(None if source is None else read_chunks(source)) as chunks:
             yield chunks
 
     def close(self) -> None:

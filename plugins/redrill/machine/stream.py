@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import paramiko
 
@@ -41,11 +41,16 @@ class StreamedCommand:
         return Result(self._name, self._command, status, bytes(sink.stdout), bytes(sink.stderr))
 
     @contextmanager
-    def drain(self) -> Iterator[Iterator[bytes]]:
-        """Yield the standard output; on leaving, what is left is thrown away and the exit status checked."""
+    def drain(self, source: Iterator[bytes] | None = None) -> Iterator[Iterator[bytes]]:
+        """Yield the standard output; on leaving, what is left is thrown away and the exit status checked.
+
+        A thread writes ``source`` into the command meanwhile; that it takes not all of it is no error.
+        """
         stderr = Tail()
         chunks = self._read(stderr)
         with self._closing():
+            if source is not None:
+                threading.Thread(target=self._write_aside, args=(source,), daemon=True, name="redrill-source").start()
             yield chunks
             for _ in chunks:
                 pass
@@ -76,6 +81,10 @@ class StreamedCommand:
                     return
         if not self._channel.closed:
             self._channel.shutdown_write()
+
+    def _write_aside(self, source: Iterator[bytes]) -> None:
+        with suppress(DeadlineOverError, OSError, EOFError):  # the reader sees the same, and says so
+            self._write(source)
 
     def _is_written(self, piece: bytes) -> bool:
         """Write a piece under flow control; False when the command has ended and takes no more."""

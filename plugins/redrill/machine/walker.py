@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+from redrill.machine.flags import get_flags, get_open_flags
 from redrill.model.manifest import Entry, EntryKind, Manifest
 
 KINDS = {
@@ -36,7 +38,7 @@ def walk(root: Path, paths: Sequence[str], skip: Sequence[str] = (), workers: in
     walker = _Walker(os.fsencode(root).rstrip(b"/"), {encode(path).rstrip(b"/") for path in skip})
     for path in paths:
         walker.scan(encode(path).rstrip(b"/"))
-    walker.hash_files(workers)
+    walker.read_files(workers)
     entries = with_link_groups(walker.entries, walker.links.values())
     return Manifest(entries, tuple(sorted(map(decode, walker.unreadable))))
 
@@ -86,13 +88,13 @@ class _Walker:
         while pending:
             pending.extend(self._scan_directory(pending.pop(), info.st_dev))
 
-    def hash_files(self, workers: int) -> None:
-        """Read the contents of all regular files that ``scan`` found."""
+    def read_files(self, workers: int) -> None:
+        """Read contents and flags of all regular files that ``scan`` found."""
         batches = [self.files[start : start + _BATCH] for start in range(0, len(self.files), _BATCH)]
         with ThreadPoolExecutor(workers, "walk") as pool:
-            for batch, digests in zip(batches, pool.map(self._hash_batch, batches), strict=True):
-                for path, digest in zip(batch, digests, strict=True):
-                    self._set_digest(path, digest)
+            for batch, found in zip(batches, pool.map(self._read_batch, batches), strict=True):
+                for path, content in zip(batch, found, strict=True):
+                    self._set_content(path, content)
 
     def _scan_directory(self, directory: bytes, device: int) -> Iterator[bytes]:
         try:
@@ -142,6 +144,7 @@ class _Walker:
             target=decode(os.readlink(self._real(path))) if is_link else None,  # noqa: PTH115 - the path is bytes
             device=f"{os.major(info.st_rdev)}:{os.minor(info.st_rdev)}" if is_device else None,
             xattrs=self._xattrs(path),
+            flags=self._directory_flags(path) if kind is EntryKind.DIRECTORY else "",
         )
 
     def _xattrs(self, path: bytes) -> tuple[tuple[str, str], ...]:
@@ -154,16 +157,22 @@ class _Walker:
                 self._note(path, error)
             return ()
 
-    def _hash_batch(self, paths: list[bytes]) -> list[str | OSError]:
-        return [_hash_file(self._real(path)) for path in paths]
+    def _directory_flags(self, path: bytes) -> str:
+        try:
+            return get_flags(self._real(path))
+        except OSError:
+            return ""  # that it cannot be read is noted when it is listed
 
-    def _set_digest(self, path: bytes, digest: str | OSError) -> None:
+    def _read_batch(self, paths: list[bytes]) -> list["_Read | OSError"]:
+        return [_read_file(self._real(path)) for path in paths]
+
+    def _set_content(self, path: bytes, found: "_Read | OSError") -> None:
         name = decode(path)
-        if isinstance(digest, str):
-            self.entries[name] = replace(self.entries[name], sha256=digest)
+        if isinstance(found, _Read):
+            self.entries[name] = replace(self.entries[name], sha256=found.sha256, flags=found.flags)
             return
-        self._note(path, digest)
-        if digest.errno in _GONE:
+        self._note(path, found)
+        if found.errno in _GONE:
             del self.entries[name]
 
     def _note(self, path: bytes, error: OSError) -> None:
@@ -174,11 +183,16 @@ class _Walker:
         return self.root + path or b"/"
 
 
-def _hash_file(path: bytes) -> str | OSError:
+class _Read(NamedTuple):
+    sha256: str
+    flags: str
+
+
+def _read_file(path: bytes) -> _Read | OSError:
     # O_NONBLOCK: a file that became a FIFO meanwhile must not hang the walk.
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(handle, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return _Read(hashlib.file_digest(file, "sha256").hexdigest(), get_open_flags(handle))
     except OSError as error:
         return error

@@ -65,11 +65,15 @@ class Window(Value):
         is_over_midnight = self.end <= self.start
         return moment(day, self.start, zone), moment(day + timedelta(days=is_over_midnight), self.end, zone)
 
-    def is_open(self, now: datetime) -> bool:
-        """Whether the window is open at a moment, which must be aware of its zone."""
+    def closes_after(self, now: datetime) -> datetime | None:
+        """Return when the window, open at a moment that is aware of its zone, closes, in UTC; None while it is shut."""
         today = now.astimezone(ZoneInfo(self.zone)).date()
         days = [day for day in (today - timedelta(days=1), today) if _DAYS[day.weekday()] in self.days]
-        return any(start <= now < end for start, end in map(self.span_on, days))
+        return max((end for start, end in map(self.span_on, days) if start <= now < end), default=None)
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether the window is open at a moment, which must be aware of its zone."""
+        return self.closes_after(now) is not None
 
     def __str__(self) -> str:
         days = "every day" if len(set(self.days)) == len(_DAYS) else ", ".join(self.days)
@@ -94,7 +98,12 @@ class Blackout(Value):
 
     def is_on(self, now: datetime) -> bool:
         """Whether a moment lies in the blackout."""
-        return self.start <= now.astimezone(ZoneInfo(self.zone)).date() <= self.end
+        return self.touches(now, now)
+
+    def touches(self, first: datetime, last: datetime) -> bool:
+        """Whether a moment from the first to the last, both included, lies in the blackout."""
+        zone = ZoneInfo(self.zone)
+        return self.start <= last.astimezone(zone).date() and first.astimezone(zone).date() <= self.end
 
 
 def moment(day: date, clock: str, zone: ZoneInfo) -> datetime:
@@ -115,6 +124,15 @@ def moment(day: date, clock: str, zone: ZoneInfo) -> datetime:
     return change
 
 
-def is_any_open(windows: Sequence[Window], now: datetime) -> bool:
-    """Whether one of the windows is open; without windows every moment is as good as another."""
-    return not windows or any(window.is_open(now) for window in windows)
+def open_until(windows: Sequence[Window], now: datetime, latest: datetime) -> datetime:
+    """Return how long there is always a window open from now on: the ``latest`` that is asked for, or the first break.
+
+    That is ``now`` itself when none is open.
+    """
+    reached = now
+    while reached < latest:
+        closings = [closes for window in windows if (closes := window.closes_after(reached))]
+        if not closings:
+            return reached
+        reached = max(closings)
+    return latest

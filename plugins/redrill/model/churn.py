@@ -1,7 +1,6 @@
 """What may change by itself between a verified restore and a settled endpoint: short, and each entry has a reason."""
 
-import re
-
+from redrill.model.globs import compile_glob
 from redrill.model.manifest import ATTRIBUTES, ChurnRule
 
 _CONTENT = "size,mtime_ns,sha256"
@@ -39,9 +38,7 @@ def parse_churn(text: str) -> ChurnRule:
     attributes = frozenset().union(*(_GROUPS.get(name, {name}) for name in names))
     if not glob.startswith("/") or not attributes <= _WORDS:
         raise ValueError(f"{text!r} is not a churn rule; write 'GLOB' or 'GLOB attribute,attribute'")
-    parts = re.split(r"(\*\*|\*|\?)", glob)
-    wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return ChurnRule(re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.DOTALL), attributes)
+    return ChurnRule(compile_glob(glob), attributes)
 
 
 def churn_rules(extra: tuple[str, ...]) -> list[ChurnRule]:

@@ -30,7 +30,7 @@ class Finding(Value):
     subject: Text
     detail: Text
     severity: Severity
-    why: str
+    why: Text
     group: Text = ""
     facts: dict[str, Text] = {}
 

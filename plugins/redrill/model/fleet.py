@@ -2,13 +2,17 @@
 
 import ipaddress
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from redrill.model.churn import parse_churn
+from redrill.model.desired_state import DesiredState
 from redrill.model.guards import Guards
+from redrill.model.jump import parse_jump
+from redrill.model.rules import IgnoreRule
 from redrill.model.values import Duration, Value, parse_duration
 
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
@@ -30,16 +34,30 @@ def _check_address(value: str) -> str:
         is_name = len(value) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in labels)
         # Resolvers read '10.20.0' and '0x7f.1' as addresses, so a mistyped address would mean another machine.
         if not is_name or _NUMERIC_LABEL.fullmatch(labels[-1]):
-            raise ValueError(f"{value!r} is neither an IP address nor a host name") from None
+            raise ValueError(
+                f"{value!r} is neither an IP address nor a host name; write '10.20.0.11', 'fd00::11' or "
+                "'web-1.shop.example', other alphabets as 'xn--…'"
+            ) from None
     # Python takes anything at all for the zone of an IPv6 address.
     if "%" in value and not (":" in host and re.fullmatch(r"[a-zA-Z0-9_.-]{1,15}", zone)):
-        raise ValueError(f"{value!r} has a zone that is no interface name")
+        raise ValueError(f"{value!r} has a zone that is no interface name; write it as 'fe80::1%eth0'")
     return value
 
 
 def _check_user(value: str) -> str:
     if not re.fullmatch(r"[a-z_][a-z0-9_.-]{0,31}", value):
-        raise ValueError(f"{value!r} is not a user name")
+        raise ValueError(
+            f"{value!r} is not a user name; write lower-case letters, digits, '_', '-' and '.', and the host elsewhere"
+        )
+    return value
+
+
+def _check_jumps(value: str) -> str:
+    for part in value.split(",") if value.lower() != "none" else ():
+        user, host, _ = parse_jump(part)
+        _check_address(host)
+        if user:
+            _check_user(user)
     return value
 
 
@@ -48,10 +66,18 @@ def _check_churn(value: str) -> str:
     return value
 
 
+def _check_pattern(value: str) -> str:
+    if not value.startswith("/") or not value.isprintable():
+        raise ValueError(f"{value!r} is no absolute path; write it as '/srv/shop/*.conf' or '/var/www'")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
 Address = Annotated[str, AfterValidator(_check_address)]
 User = Annotated[str, AfterValidator(_check_user)]
+Jumps = Annotated[str, AfterValidator(_check_jumps)]
 ChurnLine = Annotated[str, AfterValidator(_check_churn)]
+PathPattern = Annotated[str, AfterValidator(_check_pattern)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -64,7 +90,7 @@ class Ssh(Value):
     host_keys: tuple[str, ...] = ()
     known_hosts: Path | None = None
     config: Path | None = None
-    proxy_jump: str | None = None
+    proxy_jump: Jumps | None = None
 
 
 class Backend(Value):
@@ -156,7 +182,11 @@ class Application(Value):
 
 
 class Endpoint(Value):
-    """One machine of a fleet, with the defaults and its role already folded in."""
+    """One machine of a fleet, with the defaults and its role already folded in.
+
+    ``ephemeral`` are globs of paths outside the state paths that a redeploy may lose, ``references`` patterns of files
+    and folders, besides its configuration, that must not name the very machine.
+    """
 
     name: Name
     role: Name | None = None
@@ -173,17 +203,28 @@ class Endpoint(Value):
     objectives: Objectives = Objectives()
     applications: dict[Name, Application] = {}
     churn: tuple[ChurnLine, ...] = ()
+    ignore: tuple[IgnoreRule, ...] = ()
+    ephemeral: tuple[PathPattern, ...] = ()
+    desired_state: DesiredState | None = None
+    references: tuple[PathPattern, ...] = ()
     day1: Path | None = None
 
     def objectives_of(self, application: str) -> Objectives:
         """Return the targets of an application: its own, else those of the endpoint."""
         return self.applications[application].objectives or self.objectives
 
+    @property
+    def outage(self) -> timedelta:
+        """How long a drill may leave it down: until its slowest application must have recovered and held."""
+        times = [self.objectives_of(name).rto + each.hold for name, each in self.applications.items()]
+        return max(times, default=self.objectives.rto)
+
 
 class Fleet(Value):
     """All endpoints that a fleet file declares; ``locks`` is where drills exclude each other, if not by default.
 
-    ``digest`` is the sha256 of the file's text, which a plan is bound to.
+    ``waivers`` is the file of what is accepted for now; ``digest`` is the sha256 of the fleet file's text, which a plan
+    is bound to.
     """
 
     name: Name
@@ -191,6 +232,7 @@ class Fleet(Value):
     disposable: bool = False
     locks: Backend | None = None
     guards: Guards = Guards()
+    waivers: Path | None = None
     source: Path
     digest: str = ""
     endpoints: tuple[Endpoint, ...]

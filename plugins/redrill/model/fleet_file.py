@@ -16,7 +16,7 @@ from redrill.model.absolute_paths import with_absolute_paths
 from redrill.model.fleet import Backend, Endpoint, Fleet, Name
 from redrill.model.folding import BACKEND_GROUPS, FLEET_BACKEND_GROUPS, Folded, Layer, fold
 from redrill.model.guards import Guards
-from redrill.model.mistakes import explain, suggest
+from redrill.model.mistakes import explain, place_of, suggest
 from redrill.model.secret import SecretValue, secrets_in
 from redrill.model.strict_yaml import DocPath, Document, Mark, Mistake, parse_yaml
 from redrill.model.values import Value
@@ -27,6 +27,7 @@ NOT_SHARED = frozenset({"name", "role", "address"})
 
 SettingsOf = Callable[[str, str], type[BaseModel]]
 Reveal = Callable[[SecretValue], object]
+FaultOf = Callable[[Path], str]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -38,19 +39,27 @@ class FleetFile(Value):
     disposable: bool = False
     locks: Backend | None = None
     guards: Guards = Guards()
+    waivers: Path | None = None
     defaults: dict[str, Any] | None = None
     roles: dict[Name, dict[str, Any] | None] | None = None
     endpoints: dict[Name, dict[str, Any] | None]
 
 
-def parse_fleet(text: bytes, source: Path, settings_of: SettingsOf, reveal: Reveal | None = None) -> Fleet:
+def parse_fleet(
+    text: bytes,
+    source: Path,
+    settings_of: SettingsOf,
+    reveal: Reveal | None = None,
+    fault_of_key: FaultOf | None = None,
+) -> Fleet:
     """Return the fleet that a file declares; FleetError with every mistake as ``file:line:column: path: message``.
 
     ``settings_of(group, kind)`` returns the settings model of a backend and raises FleetError when there is none.
     Relative paths in the file are taken from the folder of ``source``. ``reveal``, when given, is called with every
     secret and raises FleetError when it cannot be had; a secret that stands in the file itself is warned of.
+    ``fault_of_key``, when given, says of every SSH key what is wrong with that file, '' when nothing is.
     """
-    reader = _Reader(parse_yaml(text, str(source)), source, settings_of, reveal)
+    reader = _Reader(parse_yaml(text, str(source)), source, settings_of, reveal, fault_of_key)
     fleet = reader.read(hashlib.sha256(text).hexdigest())
     if fleet is None or reader.mistakes:
         raise FleetError(*(mistake.render(str(source)) for mistake in sorted(reader.mistakes, key=_order)))
@@ -62,11 +71,20 @@ def _order(mistake: Mistake) -> tuple[Mark, str]:
 
 
 class _Reader:
-    def __init__(self, document: Document, source: Path, settings_of: SettingsOf, reveal: Reveal | None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        source: Path,
+        settings_of: SettingsOf,
+        reveal: Reveal | None,
+        fault_of_key: FaultOf | None,
+    ) -> None:
         self._document = document
         self._source = source.absolute()
         self._settings_of = settings_of
         self._reveal = reveal
+        self._fault_of_key = fault_of_key
+        self._known_keys: dict[Path, str] = {}
         self._known_settings: dict[tuple[str, str], type[BaseModel] | str] = {}
         # A dictionary, for what stems from one place is one mistake however many endpoints inherit it.
         self._mistakes: dict[tuple[Mark, str], Mistake] = {}
@@ -102,6 +120,7 @@ class _Reader:
             disposable=top.disposable,
             locks=top.locks,
             guards=top.guards,
+            waivers=top.waivers,
             source=self._source,
             digest=digest,
             endpoints=tuple(endpoint for endpoint in endpoints if endpoint),
@@ -144,7 +163,17 @@ class _Reader:
         if endpoint is None:
             return None
         data = self._resolve({**folded.data, "name": name}, endpoint, folded, ())
-        return self._check(Endpoint, Folded(data, folded.origins))
+        resolved = self._check(Endpoint, Folded(data, folded.origins))
+        if resolved and resolved.ssh.key:
+            self._check_key(resolved.ssh.key, folded.origin_of(("ssh", "key")))
+        return resolved
+
+    def _check_key(self, key: Path, place: DocPath) -> None:
+        """Note what is wrong with the file of an SSH key; it is read once, however many endpoints share it."""
+        if self._fault_of_key and key not in self._known_keys:
+            self._known_keys[key] = self._fault_of_key(key)
+        if fault := self._known_keys.get(key):
+            self._note_at(place, fault)
 
     def _check_backends(self, folded: Folded, groups: Mapping[str, str], *, is_partial: bool = False) -> None:
         """Check the settings of each backend and make their paths absolute."""
@@ -185,7 +214,9 @@ class _Reader:
     def _warn_of_secret(self, place: DocPath) -> None:
         if self._reveal is not None:
             advice = "whoever reads the file knows it. Keep it elsewhere and let the file say where."
-            mistake = Mistake(self._mark_at(place), place, f"a secret stands in the fleet file itself: {advice}")
+            mistake = Mistake(
+                self._document.mark_at(place), place, f"a secret stands in the fleet file itself: {advice}"
+            )
             warnings.warn(mistake.render(str(self._source)), stacklevel=2)
 
     def _find_settings(self, group: str, kind: str) -> type[BaseModel] | str:
@@ -214,7 +245,7 @@ class _Reader:
             origin = layers.origin_of(("address",))
             first = seen.setdefault((_normal(address), port), origin)
             if first is not origin:
-                line, column = self._mark_at(first)
+                line, column = self._document.mark_at(first)
                 owner = f"the address '{address}' with port {port} is already that of '{first[1]}', at {line}:{column}"
                 self._note_at(origin, f"{owner}; give each endpoint its own.")
 
@@ -229,7 +260,7 @@ class _Reader:
             for detail in error.errors(include_url=False):
                 is_given = detail["loc"][:1] in {(key,) for key in given}
                 if not is_given and not (is_partial and _is_incomplete(detail)):
-                    path, is_key = _place_of(detail)
+                    path, is_key = place_of(detail)
                     self._note_at(folded.origin_of((*at, *path)), explain(detail, model, given), is_key=is_key)
         return None
 
@@ -240,15 +271,7 @@ class _Reader:
         return with_absolute_paths(data, model, self._source.parent, report)
 
     def _note_at(self, path: DocPath, message: str, *, is_key: bool = False) -> None:
-        self._note(self._mark_at(path, is_key=is_key), path, message)
-
-    def _mark_at(self, path: DocPath, *, is_key: bool = False) -> Mark:
-        """Return the place of a value, or of the nearest one above it that the document has."""
-        if is_key and path in self._document.keys:
-            return self._document.keys[path]
-        while path and path not in self._document.values:
-            path = path[:-1]
-        return self._document.values.get(path, Mark(1, 1))
+        self._note(self._document.mark_at(path, is_key=is_key), path, message)
 
     def _note(self, mark: Mark, path: DocPath, message: str) -> None:
         self._mistakes.setdefault((mark, message), Mistake(mark, path, message))
@@ -256,13 +279,6 @@ class _Reader:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _place_of(detail: ErrorDetails) -> tuple[DocPath, bool]:
-    """Return where an error is, and whether it is about the key there rather than its value."""
-    loc = detail["loc"]
-    is_key = loc[-1:] == ("[key]",)
-    return (loc[:-1] if is_key else loc), is_key or detail["type"] == "extra_forbidden"
 
 
 def _is_incomplete(detail: ErrorDetails) -> bool:

@@ -13,6 +13,9 @@ BACKEND_GROUPS = {"provisioner": "provisioners", "repository": "repositories", "
 FLEET_BACKEND_GROUPS = {"locks": "locks"}
 """The same for the keys of the fleet itself."""
 
+ADDITIVE = frozenset({"churn", "ephemeral", "ignore"})
+"""The lists of an endpoint whose entries on all levels add up: a rule for one endpoint takes no other rule back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -38,7 +41,10 @@ class Folded:
 
 
 def fold(layers: Sequence[Layer]) -> Folded:
-    """Fold mappings, the weakest first: they merge deeply, all else replaces, as does a backend of another kind."""
+    """Fold mappings, the weakest first: they merge deeply and the lists of rules add up.
+
+    All else replaces, as does a backend of another kind.
+    """
     folded = Folded({})
     folded.data.update(_fold_mappings(layers, (), folded.origins))
     return folded
@@ -55,6 +61,9 @@ def _layers_at(key: str, layers: Sequence[Layer]) -> list[Layer]:
 
 
 def _fold_values(layers: Sequence[Layer], path: DocPath, origins: dict[DocPath, DocPath]) -> Any:
+    given = [layer for layer in layers if layer.data is not None]
+    if len(path) == 1 and path[0] in ADDITIVE and given and all(isinstance(layer.data, list) for layer in given):
+        return _add_lists(given, path, origins)
     kept: list[Layer] = []
     is_backend = len(path) == 1 and path[0] in BACKEND_GROUPS
     for layer in layers:
@@ -65,6 +74,17 @@ def _fold_values(layers: Sequence[Layer], path: DocPath, origins: dict[DocPath, 
         return _fold_mappings(kept, path, origins)
     origins[path] = kept[-1].origin
     return kept[-1].data
+
+
+def _add_lists(layers: Sequence[Layer], path: DocPath, origins: dict[DocPath, DocPath]) -> list[Any]:
+    origins[path] = layers[-1].origin
+    items: list[Any] = []
+    for layer in layers:
+        for index, item in enumerate(layer.data):
+            if item not in items:
+                origins[(*path, len(items))] = (*layer.origin, index)
+                items.append(item)
+    return items
 
 
 def _merges(kept: Sequence[Layer], layer: Layer, is_backend: bool) -> bool:

@@ -130,7 +130,10 @@ class Change(Value):
 
 
 class Guards(Value):
-    """Everything that may forbid a wipe; without a word in the fleet file the strict defaults hold."""
+    """Everything that may forbid a wipe; without a word in the fleet file the strict defaults hold.
+
+    ``plan_valid`` is how old a plan may be that is confirmed, ``backup_valid`` a backup that another run has made.
+    """
 
     allow_token: AllowToken = AllowToken()
     protected: Protected = Protected()
@@ -144,6 +147,7 @@ class Guards(Value):
     stop_conditions: tuple[StopCondition, ...] = ()
     change: Change | None = None
     plan_valid: Duration = parse_duration("1h")
+    backup_valid: Duration = parse_duration("1h")
 
     @model_validator(mode="after")
     def _groups_are_groups(self) -> "Guards":

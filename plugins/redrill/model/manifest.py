@@ -2,10 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
+
+from redrill.model.attributes import NAMELESS, Names, render_xattrs
+
+SCHEMA = 2
+
+_SECOND = 10**9
 
 
 class EntryKind(StrEnum):
@@ -28,7 +35,8 @@ class Entry:
     but for regular files; ``sha256`` is the hex digest of a regular file's content, ``target`` where a link points;
     ``device`` is 'major:minor'; ``link_group`` is the first path (in byte order, within the manifest) of the same
     inode if it has several;
-    ``xattrs`` are pairs of name and hex value, sorted, ACLs among them as ``system.posix_acl_*``.
+    ``xattrs`` are pairs of name and hex value, sorted, ACLs among them as ``system.posix_acl_*``; ``flags`` are the
+    letters of chattr(1) that a backup keeps, in the order of ``machine.flags``.
     """
 
     path: str
@@ -43,48 +51,126 @@ class Entry:
     device: str | None = None
     link_group: str | None = None
     xattrs: tuple[tuple[str, str], ...] = ()
+    flags: str = ""
 
 
 ATTRIBUTES = tuple(field.name for field in fields(Entry) if field.name != "path")
 """All that a comparison can look at."""
 
-CONTENT_ATTRIBUTES = ("kind", "mode", "uid", "gid", "size", "sha256", "target", "device", "xattrs")
+CONTENT_ATTRIBUTES = ("kind", "mode", "uid", "gid", "size", "sha256", "target", "device", "xattrs", "flags")
 """What must equal the image outside the state paths: times and link groups differ by how an image was unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Entries by path; ``unreadable`` names what could not be read, ``has_xattrs`` whether attributes were seen.
+    """Entries by path; ``unreadable`` names what could not be read.
 
-    ``flags`` are the letters of chattr(1) by path, for those that have any; only a backup's manifest knows them, and no
-    comparison looks at them.
+    ``has_xattrs`` and ``has_flags`` say whether attributes and flags were seen, ``has_nanoseconds`` whether times are
+    exact; else they are whole seconds.
     """
 
     entries: dict[str, Entry]
     unreadable: tuple[str, ...] = ()
     has_xattrs: bool = True
-    flags: dict[str, str] = field(default_factory=dict)
+    has_flags: bool = True
+    has_nanoseconds: bool = True
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """The flags by path, of those that have any."""
+        return {path: entry.flags for path, entry in self.entries.items() if entry.flags}
+
+    def with_flags(self, flags: Mapping[str, str]) -> "Manifest":
+        """Return the manifest with the flags by path, of those that have any."""
+        flagged = {path: replace(self.entries[path], flags=letters) for path, letters in flags.items()}
+        return replace(self, entries=self.entries | flagged, has_flags=True)
 
     def dump(self) -> Iterator[str]:
-        """Yield the manifest as JSON lines: a header, then one entry a line in the order of the paths."""
-        header = {"schema": 1, "unreadable": self.unreadable, "has_xattrs": self.has_xattrs}
-        yield json.dumps(header | ({"flags": self.flags} if self.flags else {}))
-        for path in sorted(self.entries):
-            entry = self.entries[path]
-            yield json.dumps([getattr(entry, name) for name in ("path", *ATTRIBUTES)])
+        """Yield the manifest as JSON lines: a header, then one entry a line, and these lines sorted."""
+        yield header_line(self.unreadable, **{name: getattr(self, name) for name in _KNOWS})
+        yield from sorted(map(entry_line, self.entries.values()))
 
     @classmethod
     def parse(cls, lines: Iterable[str]) -> "Manifest":
-        """Return the manifest that ``dump`` wrote; ValueError when it is not one of schema 1."""
+        """Return the manifest that ``dump`` wrote; ValueError when it is not one of this schema."""
         iterator = iter(lines)
-        header = json.loads(next(iterator, "{}"))
-        if not isinstance(header, dict) or header.get("schema") != 1:
-            raise ValueError(f"This is no manifest of schema 1: {header!r}.")
-        entries = {entry.path: entry for entry in map(_parse_entry, iterator)}
-        return cls(entries, tuple(header["unreadable"]), header["has_xattrs"], header.get("flags", {}))
+        header = parse_header(next(iterator, "{}"))
+        entries = {entry.path: entry for entry in map(parse_entry, iterator)}
+        return cls(entries, tuple(header["unreadable"]), **{name: header[name] for name in _KNOWS})
 
 
-def _parse_entry(line: str) -> Entry:
+_KNOWS = tuple(field.name for field in fields(Manifest) if field.name.startswith("has_"))
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestLines:
+    """A manifest as it is stored: the lines of its entries, sorted, and what a Manifest knows besides."""
+
+    lines: list[str]
+    unreadable: tuple[str, ...] = ()
+    has_xattrs: bool = True
+    has_flags: bool = True
+    has_nanoseconds: bool = True
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "ManifestLines":
+        """Return a manifest as it would be stored."""
+        _, *lines = manifest.dump()
+        return cls(lines, manifest.unreadable, **{name: getattr(manifest, name) for name in _KNOWS})
+
+    def dump(self) -> Iterator[str]:
+        """Yield what ``Manifest.dump`` of the same entries yields."""
+        yield header_line(self.unreadable, **{name: getattr(self, name) for name in _KNOWS})
+        yield from self.lines
+
+    def parse(self) -> Manifest:
+        """Return the manifest with its entries."""
+        return Manifest.parse(self.dump())
+
+
+def header_line(unreadable: Sequence[str], **knows: bool) -> str:
+    """Return the first line of a stored manifest; ``knows`` are the fields of Manifest that begin with ``has_``."""
+    return json.dumps({"schema": SCHEMA, "unreadable": unreadable, **knows})
+
+
+def parse_header(line: str) -> dict[str, Any]:
+    """Return what ``header_line`` was given; ValueError when it is none of this schema."""
+    header = json.loads(line)
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+        raise ValueError(f"This is no manifest of schema {SCHEMA}: {header!r}.")
+    return header
+
+
+def entry_line(entry: Entry) -> str:
+    """Return an entry as one line of JSON: its path, then its other fields in their order."""
+    numbers = (entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns)
+    texts = (entry.sha256, entry.target, entry.device, entry.link_group)
+    return front_of_line(entry.path, entry.kind, numbers) + rest_of_line(texts, entry.xattrs, entry.flags)
+
+
+def front_of_line(path: str, kind: str, numbers: tuple[int, int, int, int, int]) -> str:
+    """Return the beginning of an entry's line; ``numbers`` are mode, uid, gid, size and time."""
+    mode, uid, gid, size, mtime_ns = numbers
+    return f'[{_quote(path)},"{kind}",{mode},{uid},{gid},{size},{mtime_ns}'
+
+
+def rest_of_line(
+    texts: tuple[str | None, str | None, str | None, str | None], xattrs: Sequence[tuple[str, str]], flags: str
+) -> str:
+    """Return the end of an entry's line; ``texts`` are digest, target, device and link group."""
+    words = ",".join(["null" if text is None else _quote(text) for text in texts])
+    pairs = ",".join([f"[{_quote(name)},{_quote(value)}]" for name, value in xattrs]) if xattrs else ""
+    return f',{words},[{pairs}],"{flags}"]'
+
+
+def line_filter(parents: Sequence[str]) -> Callable[[str], object]:
+    """Return what says whether an entry's line is of something inside the parents, or of one of them."""
+    paths = "|".join(re.escape(_quote(parent.rstrip("/"))[1:-1]) for parent in parents)
+    return re.compile(rf'\["(?:{paths})["/]').match
+
+
+def parse_entry(line: str) -> Entry:
+    """Return the entry that ``entry_line`` wrote; ValueError when the line is none."""
     values = dict(zip(("path", *ATTRIBUTES), json.loads(line), strict=True))
     values["kind"] = EntryKind(values["kind"])
     values["xattrs"] = tuple((name, value) for name, value in values["xattrs"])
@@ -102,24 +188,43 @@ class Difference:
 
     def __str__(self) -> str:
         """Return the difference as one line, with unprintable bytes escaped."""
+        return self.told(NAMELESS)
+
+    def told(self, names: Names) -> str:
+        """Return the difference as one line, with the names of users and groups beside their numbers."""
         path = self.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         path = "".join(char if char.isprintable() else repr(char)[1:-1] for char in path)
         if self.attribute == "missing":
             return f"{path}: missing, expected {self.expected}"
         if self.attribute == "unexpected":
             return f"{path}: unexpected {self.found}"
-        render = _render_mode if self.attribute == "mode" else repr
-        return f"{path}: {self.attribute} is {render(self.found)}, expected {render(self.expected)}"
+        if self.attribute == "xattrs":
+            return f"{path}: xattrs: {render_xattrs(self.expected, self.found, names)}"
+        found, expected = _render(self.attribute, self.found, names), _render(self.attribute, self.expected, names)
+        return f"{path}: {self.attribute} is {found}, expected {expected}"
 
 
-def _render_mode(mode: int) -> str:
-    return f"{mode:04o}"
+def _render(attribute: str, value: Any, names: Names) -> str:
+    match attribute:
+        case "mode":
+            return f"{value:04o}"
+        case "uid":
+            return names.user(value)
+        case "gid":
+            return names.group(value)
+        case "flags":
+            return f"'{value}'" if value else "none"
+    return repr(value)
 
 
 def compare(expected: Manifest, found: Manifest, attributes: Sequence[str] = ATTRIBUTES) -> list[Difference]:
-    """Return every difference in the order of the paths; a directory's size and an unknown xattr set never differ."""
-    if not (expected.has_xattrs and found.has_xattrs):
-        attributes = [name for name in attributes if name != "xattrs"]
+    """Return every difference in the order of the paths.
+
+    A directory's size never differs, nor does what one side does not know: attributes, flags, parts of seconds.
+    """
+    attributes = [name for name in attributes if _is_known(name, expected) and _is_known(name, found)]
+    if not (expected.has_nanoseconds and found.has_nanoseconds):
+        expected, found = _in_seconds(expected), _in_seconds(found)
     differences: list[Difference] = []
     for path in sorted(expected.entries.keys() | found.entries.keys()):
         before, after = expected.entries.get(path), found.entries.get(path)
@@ -134,6 +239,15 @@ def compare(expected: Manifest, found: Manifest, attributes: Sequence[str] = ATT
                 if getattr(before, name) != getattr(after, name)
             )
     return differences
+
+
+def _is_known(attribute: str, manifest: Manifest) -> bool:
+    return getattr(manifest, f"has_{attribute}", True) is True
+
+
+def _in_seconds(manifest: Manifest) -> Manifest:
+    entries = {p: replace(e, mtime_ns=e.mtime_ns // _SECOND * _SECOND) for p, e in manifest.entries.items()}
+    return replace(manifest, entries=entries)
 
 
 @dataclass(frozen=True, slots=True)

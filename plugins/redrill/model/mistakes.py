@@ -46,6 +46,13 @@ def explain(detail: ErrorDetails, model: type[BaseModel], hidden: Collection[str
     return _end(f"{show(detail['input'], loc)} {_refusal(detail)}")
 
 
+def place_of(detail: ErrorDetails) -> tuple[tuple[str | int, ...], bool]:
+    """Return where one of pydantic's errors is, and whether it is about the key there rather than its value."""
+    loc = detail["loc"]
+    is_key = loc[-1:] == ("[key]",)
+    return (loc[:-1] if is_key else loc), is_key or detail["type"] == "extra_forbidden"
+
+
 def _refusal(detail: ErrorDetails) -> str:
     kind = detail["type"]
     if kind in _STRUCTURES:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from redrill.errors import Exit
+from redrill.model.desired_state import PlaybookResult
 from redrill.model.observation import Observation
 from redrill.model.values import Mode, Value
 
@@ -58,6 +59,11 @@ class Failure(Value):
     error: str
     message: str
     exit_code: Exit
+
+    @property
+    def is_of_clean_up(self) -> bool:
+        """Whether the drill got to its end, and only could not remove all that it had made."""
+        return self.step is Step.RELEASE and self.exit_code is Exit.CLEANUP
 
 
 class Location(Value):
@@ -143,8 +149,9 @@ class ImageFacts(Value):
 class DrillRecord(Value):
     """Everything that a judgement of one endpoint needs; paths are relative to the run directory.
 
-    ``image_packages`` is the package database of the fresh system, read before anything was restored over it;
-    ``restored`` says how the state came back: offline or live.
+    ``image_running`` is the image that the endpoint was made from before, without a name. ``image_packages`` is the
+    package database of the fresh system, ``image_users`` and ``image_groups`` are its accounts by name, read before
+    anything was restored over them; ``restored`` says how the state came back: offline or live.
     """
 
     schema_version: int = SCHEMA
@@ -157,9 +164,12 @@ class DrillRecord(Value):
     failure: Failure | None = None
     location: Location | None = None
     restored: str | None = None
+    image_running: ImageFacts | None = None
     image_wanted: ImageFacts | None = None
     image_deployed: ImageFacts | None = None
     image_packages: dict[str, str] | None = None
+    image_users: dict[str, int] | None = None
+    image_groups: dict[str, int] | None = None
     before: Observation | None = None
     after: Observation | None = None
     snapshot: SnapshotFacts | None = None
@@ -168,3 +178,4 @@ class DrillRecord(Value):
     markers: tuple[Marker, ...] = ()
     messages: tuple[LogMessage, ...] = ()
     applications: dict[str, ApplicationResult] = {}
+    playbook: PlaybookResult | None = None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import yaml
 
 from redrill.errors import FleetError
+from redrill.model.values import printable
 
 MAX_BYTES = 1 << 20
 """The largest file that is read."""
@@ -43,9 +44,10 @@ class Mistake(NamedTuple):
     message: str
 
     def render(self, source: str) -> str:
-        """Return the mistake as ``file:line:column: path: message``."""
+        """Return the mistake as one line ``file:line:column: path: message``, safe for terminals."""
         place = f"{source}:{self.mark.line}:{self.mark.column}: "
-        return place + (f"{render_path(self.path)}: " if self.path else "") + self.message
+        words = (f"{render_path(self.path)}: " if self.path else "") + self.message
+        return place + printable(words).replace("\n", "\\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,14 @@ class Document:
     values: dict[DocPath, Mark] = field(default_factory=dict)
     keys: dict[DocPath, Mark] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
+
+    def mark_at(self, path: DocPath, *, is_key: bool = False) -> Mark:
+        """Return the place of a value (of its key), or of the nearest one above it that the document has."""
+        if is_key and path in self.keys:
+            return self.keys[path]
+        while path and path not in self.values:
+            path = path[:-1]
+        return self.values.get(path, Mark(1, 1))
 
 
 def parse_yaml(text: bytes, source: str) -> Document:
@@ -94,7 +104,8 @@ def _decode(text: bytes) -> str:
         decoded = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = text[: error.start].decode("utf-8-sig", "replace")
-        message = f"the byte 0x{text[error.start]:02x} is not UTF-8 (Latin-1, perhaps); save the file as UTF-8."
+        guess = "UTF-16" if b"\0" in text else "Latin-1"
+        message = f"the byte 0x{text[error.start]:02x} is not UTF-8 ({guess}, perhaps); save the file as UTF-8."
         raise _UnreadableError(_mark_after(before), message) from error
     bad = yaml.reader.Reader.NON_PRINTABLE.search(decoded)
     if bad:

@@ -44,6 +44,15 @@ def parse_duration(value: Any) -> Any:
     raise ValueError(f"{value!r} is not a duration; write a number with its unit, such as '90s', '5m' or '1h30m'")
 
 
+def spell_duration(value: timedelta) -> str:
+    """Return a duration as a fleet file says it, such as '1h30m'; what is below a millisecond is rounded."""
+    rest, words = round(value.total_seconds() * 1000), []
+    for unit, seconds in reversed(_UNITS.items()):
+        count, rest = divmod(rest, round(seconds * 1000))
+        words += [f"{count}{unit}"] if count else []
+    return "".join(words) or "0s"
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=str),

@@ -11,6 +11,7 @@ from redrill.errors import GRAVEST_FIRST, Exit, gravest
 from redrill.model.fleet import Fleet
 from redrill.model.record import ApplicationResult, DrillRecord
 from redrill.model.values import Mode, Text, Value, printable
+from redrill.model.weighed import State, Tally
 
 SCHEMA = 1
 
@@ -76,13 +77,14 @@ class EndpointVerdict(Value):
 
 
 class Figures(Value):
-    """The run in numbers: from the first start to the last end of its drills, the worst RTO, and all lost writes."""
+    """The run in numbers: from the first start to the last end of its drills, the worst RTO, lost writes, findings."""
 
     endpoints: int
     judgements: int
     drill_seconds: float | None = None
     worst_rto_seconds: float | None = None
     lost_writes: int | None = None
+    findings: dict[State, int] = {}
 
 
 class Verdict(Value):
@@ -97,6 +99,7 @@ class Verdict(Value):
     reasons: tuple[str, ...]
     figures: Figures
     endpoints: tuple[EndpointVerdict, ...]
+    findings: Tally = Tally()
 
 
 class _Reason(NamedTuple):
@@ -114,6 +117,7 @@ def reach_verdict(  # noqa: PLR0917 - all that a verdict rests on, in the order 
     records: Mapping[str, DrillRecord],
     judgements: Sequence[Judgement],
     failures: Sequence[RunFailure] = (),
+    tally: Tally | None = None,
 ) -> Verdict:
     """Return the verdict on ``endpoints``: the gravest of all that happened wins; what nobody judged is never green.
 
@@ -145,8 +149,9 @@ def reach_verdict(  # noqa: PLR0917 - all that a verdict rests on, in the order 
         fleet=fleet.name,
         mode=mode,
         reasons=tuple(reason.text for reason in sorted(reasons, key=_gravity)),
-        figures=_sum_up(verdicts, list(own_records.values()), len(judgements)),
+        figures=_sum_up(verdicts, list(own_records.values()), len(judgements), tally or Tally()),
         endpoints=tuple(verdicts),
+        findings=tally or Tally(),
     )
 
 
@@ -281,7 +286,9 @@ def _add(numbers: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _sum_up(verdicts: Sequence[EndpointVerdict], records: Sequence[DrillRecord], judgements: int) -> Figures:
+def _sum_up(
+    verdicts: Sequence[EndpointVerdict], records: Sequence[DrillRecord], judgements: int, tally: Tally
+) -> Figures:
     times = [one.rto_seconds for verdict in verdicts for one in verdict.applications.values()]
     span = max(one.ended for one in records) - min(one.started for one in records) if records else None
     return Figures(
@@ -290,4 +297,5 @@ def _sum_up(verdicts: Sequence[EndpointVerdict], records: Sequence[DrillRecord],
         drill_seconds=span.total_seconds() if span is not None else None,
         worst_rto_seconds=max((time for time in times if time is not None), default=None),
         lost_writes=_add(verdict.lost_writes for verdict in verdicts),
+        findings=tally.states,
     )

@@ -12,7 +12,7 @@ from redrill.drill.progress import LineProgress, LiveProgress
 from redrill.drill.resume import untouched_of
 from redrill.errors import Exit, FleetError, GuardError, RedrillError
 from redrill.model.fleet import Endpoint
-from redrill.plugin.run import Run
+from redrill.plugin.run import Run, end_unwritten
 from redrill.redaction import redact
 
 
@@ -52,6 +52,8 @@ def _authorize(config: pytest.Config, run: Run, endpoints: tuple[Endpoint, ...])
         )
     except FleetError as error:
         raise pytest.UsageError(*error.mistakes) from None
+    except OSError as error:
+        end_unwritten(run, error)
     except GuardError as error:
         run.fail(str(error), error.exit_code)
         pytest.exit(str(error), returncode=error.exit_code)

@@ -5,7 +5,7 @@ Everything else is imported only when there is one.
 
 import pytest
 
-from redrill.errors import FleetError, GuardError
+from redrill.errors import FleetError, RedrillError
 from redrill.plugin.names import ENDPOINT, MARKERS
 from redrill.plugin.options import add_options
 
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before allure-pytest, which reads where its results go
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the run that the options ask for; refuse a wrong fleet (exit 4) or a forbidden target (exit 10)."""
+    """Open the run that the options ask for; refuse a wrong fleet (exit 4) or a target (exit 10), or a full disk."""
     for line in MARKERS:
         config.addinivalue_line("markers", line)
     if not _has_fleet(config):
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         redacting.open_redaction(config)
     except FleetError as error:
         raise pytest.UsageError(*redacting.redact_all(error.mistakes)) from None
-    except GuardError as error:
+    except RedrillError as error:
         pytest.exit(str(error), returncode=error.exit_code)
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from redrill.errors import Exit, gravest
 from redrill.redaction import redact, redact_named, redact_value
 from redrill.reporting import private_results
 
@@ -97,8 +98,13 @@ class _Redacting:
         """Redact what tests recorded in junit.xml, and their ids, once it is written."""
         yield
         file = _junit_file(session.config)
-        if file is not None and file.is_file():
+        if file is None or not file.is_file():
+            return
+        try:
             _redact_xml(file)
+        except (OSError, ElementTree.ParseError):  # no room for it: what nobody has looked through must not stay
+            file.unlink()
+            session.exitstatus = gravest([Exit.INCOMPLETE, Exit(session.exitstatus)])
 
 
 R = TypeVar("R", pytest.TestReport, pytest.CollectReport)

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from redrill.analysis.promises import PROMISES
+from redrill.analysis.tallying import Scope, tally
+from redrill.drill.disk import refuse_without_disk
+from redrill.drill.waivers import write_waivers
 from redrill.model.verdict import Judgement, JudgementOutcome, Verdict
 from redrill.plugin.names import APPLICATION, ENDPOINT
 from redrill.plugin.run import Run, is_worker
 from redrill.plugin.selection import parameters_of
 from redrill.reporting.allure_files import BLOCKED, LOST, complete_results, write_categories, write_environment
 from redrill.reporting.allure_results import name_result
+from redrill.reporting.findings import gather_findings
 from redrill.reporting.identity import Identity, identify, read_plan, write_plan
 from redrill.reporting.run_folder import point_latest, seal
 from redrill.reporting.summary import render_terminal, write_summary, write_verdict
@@ -70,6 +75,20 @@ def write(config: pytest.Config, run: Run, verdict: Verdict) -> None:
     write_verdict(run.run_dir, verdict)
 
 
+def keep_waivers(run: Run) -> None:
+    """Write down the waivers in force, for the workers and for whoever judges the run again; RedrillError."""
+    try:
+        write_waivers(run.run_dir, run.waivers)
+    except OSError as error:
+        raise refuse_without_disk(error, run.run_dir, run.mode) from error
+
+
+def gather(run: Run) -> None:
+    """Gather the findings of all processes and count them."""
+    weighed, judged = gather_findings(run.run_dir)
+    run.tally = tally(weighed, Scope(run.fleet, PROMISES, judged, run.mode.is_destructive), run.waivers)
+
+
 def discard(run: Run) -> None:
     """Remove the folder of a run that never began, because pytest was asked for something that it cannot do."""
     if not run.is_drilled:
@@ -122,7 +141,7 @@ def print_verdict(terminal: pytest.TerminalReporter, run: Run) -> None:
         return
     terminal.section("redrill")
     if run.verdict is None:
-        terminal.write_line(f"INCOMPLETE (exit 6): {run.trouble}", red=True, bold=True)
+        terminal.write_line(f"INCOMPLETE (exit {run.worst()}): {run.trouble}", red=True, bold=True)
         return
     for line in render_terminal(run.verdict, run.run_dir, terminal._tw.fullwidth):  # noqa: SLF001 - no public way to it
         terminal.write_line(line.text, **line.markup)

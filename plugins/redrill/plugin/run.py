@@ -1,21 +1,29 @@
 """The state of one pytest session with redrill: what it is about, and what was judged so far."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from redrill.drill.disk import refuse_without_disk
 from redrill.drill.evidence import read_record, recorded_endpoints
 from redrill.drill.plan import choose_targets
 from redrill.drill.resume import endpoints_of, mode_of, stored_fleet
-from redrill.errors import Exit, FleetError
-from redrill.loader import load_fleet, select_endpoints
+from redrill.drill.waivers import read_waivers
+from redrill.errors import Exit, FleetError, RedrillError, gravest
+from redrill.loader import load_fleet, load_waivers, select_endpoints
+from redrill.machine.keys import fault_of_key
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import DrillRecord
 from redrill.model.values import Mode
 from redrill.model.verdict import Judgement, RunFailure, Verdict, reach_verdict
+from redrill.model.waivers import Waivers
+from redrill.model.weighed import Tally
+from redrill.reporting.findings import forget_findings
 from redrill.reporting.run_folder import new_run_folder
 from redrill.secrets_source import reveal, reveal_at_hand
 
@@ -26,7 +34,8 @@ class Run:
 
     Both are the same unless stored records are judged again. A dry run (``--collect-only`` and its like) has no folder
     and touches nothing. ``drilled`` are the endpoints that the collected tests are about; ``uncollected`` names what
-    could not be collected, ``stopped`` says why not all tests ran, ``trouble`` why there is no verdict.
+    could not be collected, ``stopped`` says why not all tests ran, ``trouble`` why there is no verdict. ``waivers`` are
+    those in force; only the main process knows them. ``tally`` is what the findings came to.
     """
 
     fleet: Fleet
@@ -34,6 +43,7 @@ class Run:
     mode: Mode
     run_dir: Path
     evidence_dir: Path
+    waivers: Waivers = field(default_factory=Waivers)
     is_dry: bool = False
     is_resumed: bool = False
     is_drilled: bool = False
@@ -41,6 +51,7 @@ class Run:
     uncollected: list[str] = field(default_factory=list)
     judgements: list[Judgement] = field(default_factory=list)
     failures: list[RunFailure] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     stopped: str = ""
     trouble: str = ""
     verdict: Verdict | None = None
@@ -68,8 +79,15 @@ class Run:
         known = recorded_endpoints(self.evidence_dir)
         records = {name: self.record(name) for name in self.drilled if name in known}
         return reach_verdict(
-            self.fleet, self.run_dir.name, self.mode, self.drilled, records, self.judgements, self.failures
+            self.fleet, self.run_dir.name, self.mode, self.drilled, records, self.judgements, self.failures, self.tally
         )
+
+    def worst(self) -> Exit:
+        """Return the exit status of a run without a verdict: INCOMPLETE, or what is graver of all that is known."""
+        codes = [Exit.INCOMPLETE, *(failure.exit_code for failure in self.failures)]
+        with suppress(RedrillError, OSError, ValueError):
+            codes.append(self.conclude().exit_code)
+        return gravest(codes)
 
 
 RUN = pytest.StashKey[Run]()
@@ -100,13 +118,27 @@ def open_run(config: pytest.Config) -> Run:
     selected = _select(config, fleet)
     is_explicit = any(config.getoption(f"redrill_{sort}") for sort in _CHOICES)
     endpoints = choose_targets(selected, mode, is_explicit=is_explicit)
-    run_dir = _run_dir(config)
-    return Run(fleet, endpoints, mode, run_dir, run_dir, is_dry=_is_dry(config))
+    waivers = _load_waivers(config, fleet)
+    run_dir = _run_dir(config, mode)
+    return Run(fleet, endpoints, mode, run_dir, run_dir, waivers, is_dry=_is_dry(config))
+
+
+def _load_waivers(config: pytest.Config, fleet: Fleet, kept: Path | None = None) -> Waivers:
+    """Return the waivers in force: those of the file as it is now, of a stored run without it those that it has kept.
+
+    A worker of pytest-xdist reads them from the folder of the run.
+    """
+    if fleet.waivers is None or is_worker(config):
+        return Waivers()
+    if kept is not None and not fleet.waivers.exists():
+        return read_waivers(kept)
+    return load_waivers(fleet.waivers)
 
 
 def _load_fleet(config: pytest.Config) -> Fleet:
-    """Load the fleet with its secrets; a dry run starts no command for one."""
-    return load_fleet(config.getoption("redrill_fleet"), reveal_at_hand if _is_dry(config) else reveal)
+    """Load the fleet with its secrets and keys; a dry run starts no command for a secret and needs no key."""
+    file: Path = config.getoption("redrill_fleet")
+    return load_fleet(file, reveal_at_hand) if _is_dry(config) else load_fleet(file, reveal, fault_of_key)
 
 
 def _open_replay(config: pytest.Config, records: Path) -> Run:
@@ -117,7 +149,9 @@ def _open_replay(config: pytest.Config, records: Path) -> Run:
     fleet, begun = stored_fleet(evidence_dir), endpoints_of(evidence_dir)
     endpoints = tuple(endpoint for endpoint in _select(config, fleet) if endpoint.name in {*names, *begun})
     mode = read_record(evidence_dir, names[0]).mode
-    return Run(fleet, endpoints, mode, _run_dir(config), evidence_dir, is_dry=_is_dry(config))
+    waivers = _load_waivers(config, fleet, evidence_dir)
+    run_dir = _run_dir(config, Mode.OBSERVE)
+    return Run(fleet, endpoints, mode, run_dir, evidence_dir, waivers, is_dry=_is_dry(config))
 
 
 def _open_resume(config: pytest.Config, run_dir: Path) -> Run:
@@ -127,7 +161,9 @@ def _open_resume(config: pytest.Config, run_dir: Path) -> Run:
     if not (is_worker(config) or _is_dry(config)):
         # Results of an earlier attempt would count as tries of the same tests.
         shutil.rmtree(run_dir / "allure-results", ignore_errors=True)
-    return Run(fleet, endpoints, mode_of(run_dir), run_dir, run_dir, is_dry=_is_dry(config), is_resumed=True)
+        forget_findings(run_dir)
+    waivers = _load_waivers(config, fleet, run_dir)
+    return Run(fleet, endpoints, mode_of(run_dir), run_dir, run_dir, waivers, is_dry=_is_dry(config), is_resumed=True)
 
 
 def _select(config: pytest.Config, fleet: Fleet) -> tuple[Endpoint, ...]:
@@ -139,10 +175,22 @@ def _is_dry(config: pytest.Config) -> bool:
     return any(getattr(config.option, name, False) for name in _DRY)
 
 
-def _run_dir(config: pytest.Config) -> Path:
+def end_unwritten(run: Run, error: OSError) -> NoReturn:
+    """End the session before anything is touched, for nothing can be written down."""
+    refusal = refuse_without_disk(error, run.run_dir, run.mode)
+    run.fail(str(refusal), refusal.exit_code)
+    pytest.exit(str(refusal), returncode=refusal.exit_code)
+
+
+def _run_dir(config: pytest.Config, mode: Mode) -> Path:
     """Return the folder of this run: made by the main process, handed to the workers; not made for a dry run."""
     if is_worker(config):
         return Path(config.workerinput["redrill_run_dir"])  # type: ignore[attr-defined]  # set by pytest-xdist
     base: Path = config.getoption("redrill_reports")
     runs = (config.invocation_params.dir / base).resolve() / "runs"
-    return runs / "none" if _is_dry(config) else new_run_folder(runs, datetime.now(UTC))
+    if _is_dry(config):
+        return runs / "none"
+    try:
+        return new_run_folder(runs, datetime.now(UTC))
+    except OSError as error:
+        raise refuse_without_disk(error, runs, mode) from error

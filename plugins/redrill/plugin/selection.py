@@ -2,6 +2,8 @@
 
 import pytest
 
+from redrill.analysis.peers import MAJORITY_NEEDS, peers_of
+from redrill.drill.evidence import recorded_endpoints
 from redrill.model.fleet import Endpoint
 from redrill.plugin.names import APPLICATION, ENDPOINT
 from redrill.plugin.run import Run
@@ -10,6 +12,7 @@ _DECLARED = {
     "image": lambda endpoint: endpoint.image is not None,
     "provisioner": lambda endpoint: endpoint.provisioner is not None,
     "logging": lambda endpoint: endpoint.log_sink is not None,
+    "desired_state": lambda endpoint: endpoint.desired_state is not None,
     "applications": lambda endpoint: bool(endpoint.applications),
 }
 
@@ -54,8 +57,19 @@ def refuse_inapplicable(item: pytest.Item, run: Run) -> None:
 def _missing(need: str, endpoint: Endpoint, run: Run) -> str:
     if need == "drill":
         return "" if run.mode.is_destructive else f"mode '{run.mode.value}' redeploys nothing"
+    if need == "peers":
+        return _missing_peers(endpoint, run)
     if need not in _DECLARED:
         raise pytest.UsageError(
-            f"redrill_requires({need!r}) is unknown; known are 'drill', {', '.join(map(repr, _DECLARED))}."
+            f"redrill_requires({need!r}) is unknown; known are 'drill', 'peers', {', '.join(map(repr, _DECLARED))}."
         )
     return "" if _DECLARED[need](endpoint) else f"endpoint '{endpoint.name}' declares no {need}"
+
+
+def _missing_peers(endpoint: Endpoint, run: Run) -> str:
+    if endpoint.role is None:
+        return f"endpoint '{endpoint.name}' declares no role"
+    recorded = set(peers_of(run.fleet, endpoint.name)) & set(recorded_endpoints(run.evidence_dir))
+    if len(recorded) >= MAJORITY_NEEDS:
+        return ""
+    return f"{len(recorded)} endpoints of role '{endpoint.role}' were observed; a majority needs {MAJORITY_NEEDS}"

@@ -9,7 +9,7 @@ import pytest
 from redrill.errors import Exit, RedrillError
 from redrill.plugin import reports
 from redrill.plugin.judgements import find_crash, mark_report, read_judgement
-from redrill.plugin.run import RUN, Run, is_worker, open_run
+from redrill.plugin.run import RUN, Run, end_unwritten, is_worker, open_run
 from redrill.plugin.selection import parametrize, refuse_inapplicable
 
 
@@ -21,6 +21,8 @@ def open_session(config: pytest.Config) -> None:
         reports.configure(config, run)
     config.pluginmanager.register(sys.modules[__name__], "redrill-session")
     if not is_worker(config):
+        if not run.is_dry and run.fleet.waivers:
+            reports.keep_waivers(run)
         config.pluginmanager.register(_Listener(run), "redrill-listener")
 
 
@@ -47,8 +49,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write down what is going to be judged. Each worker does: no one of them is sure to live."""
     run = session.config.stash[RUN]
-    if session.items and not run.is_dry:
+    if not session.items or run.is_dry:
+        return
+    try:
         reports.plan_tests(run, session.items)
+    except OSError as error:
+        if is_worker(session.config):
+            raise
+        end_unwritten(run, error)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -132,24 +140,34 @@ class _Listener:
         self._run.fail(f"The session broke: {excinfo.typename}: {excinfo.value}")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+@pytest.hookimpl(wrapper=True, trylast=True)  # after what other plugins write, before the terminal's summary
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
     """Reach the verdict, write it down, and end with its exit status."""
+    run = session.config.stash[RUN]
+    if run.is_dry or is_worker(session.config):
+        return (yield)
+    try:
+        yield
+    except OSError as error:
+        run.fail(f"What pytest reports could not be written: {error}")
+    _conclude(session, run, exitstatus)
+    return None
+
+
+def _conclude(session: pytest.Session, run: Run, exitstatus: int) -> None:
     config = session.config
-    run = config.stash[RUN]
-    if run.is_dry or is_worker(config):
-        return
     if exitstatus == pytest.ExitCode.USAGE_ERROR:
         reports.discard(run)
         return
     run.stopped = run.stopped or str(session.shouldfail or session.shouldstop or "")
     try:
         reports.note_missing_results(config, run)
+        reports.gather(run)
         verdict = run.conclude()
         reports.write(config, run, verdict)
     except (RedrillError, OSError, ValueError) as error:
         run.trouble = f"No verdict could be written: {type(error).__name__}: {error}"
-        session.exitstatus = Exit.INCOMPLETE.value
+        session.exitstatus = run.worst().value
     else:
         run.verdict = verdict
         session.exitstatus = verdict.exit_code.value

@@ -1,77 +1,32 @@
 """Reads the manifest of a machine's files in one round trip, by one shell program that only reads."""
 
-import re
-import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import zstandard
 
 from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
-from redrill.machine.walker import decode, encode, walk, with_link_groups
+from redrill.machine.walker import encode, walk
 from redrill.model.deadline import Deadline
-from redrill.model.manifest import Entry, EntryKind, Manifest
-
-_KINDS = {
-    b"f": EntryKind.FILE,
-    b"d": EntryKind.DIRECTORY,
-    b"l": EntryKind.SYMLINK,
-    b"p": EntryKind.FIFO,
-    b"s": EntryKind.SOCKET,
-    b"b": EntryKind.BLOCK,
-    b"c": EntryKind.CHARACTER,
-}
-_GONE = "No such file or directory"
-
-# Every name travels between NULs; an empty name ends a section. Two writers into one pipe tear each other's records and
-# complaints, so the first slot of xargs owns the output and the second goes through sort, which prints nothing before
-# both ended; complaints (records with '!') go the same ways. The attributes wait in their pipe for the digests.
-_PROGRAM = r"""
-export LC_ALL=C
-for tool in find xargs sha256sum sort stat; do
-  command -v $tool >/dev/null || { echo "A manifest needs '$tool', which is missing." >&2; exit 127; }
-done
-cd "${ROOT-}/" || exit
-set --
-for path in @STARTS@; do
-  if [ -e "$path" ] || [ -h "$path" ]; then set -- "$@" "$path"; fi
-done
-[ $# -gt 0 ] || set -- ./ -maxdepth 0 ! -path ./
-attributes() {
-  command -v getfattr >/dev/null || { printf '\0'; return; }
-  printf 'has_xattrs\n'
-  words=$({ find "$@" -xdev @PRUNE@ -print0 2>/dev/null |
-    xargs -0 -r -n 1000 getfattr -h -d -m - -e hex --absolute-names -- >&8; } 2>&1)
-  printf '\0%s' "$words"
-}
-digest='words=$(sha256sum -z -- "$@" 2>&1 >&$((4 + SLOT))); [ -z "$words" ] || printf "!%s\\0" "$words" >&$((4 + SLOT))'
-digests() {
-  find "$@" -xdev @PRUNE@ -type f -print0 2>/dev/null |
-    xargs -0 -r -P 2 -n 128 --process-slot-var=SLOT sh -c "$digest" sh
-}
-sections() {
-  find "$@" -xdev @PRUNE@ -printf '%p\0%y %m %U %G %s %T@ %n %D:%i\0%l\0'
-  printf '\0'
-  find "$@" -xdev @PRUNE@ '(' -type b -o -type c ')' -exec stat --printf '%n\0%t:%T\0' '{}' +
-  printf '\0'
-  attributes "$@" 8>&1 | {
-    { digests "$@" 4>&1 5>&3 3>&-; } 3>&1 >&6 6>&- | sort -z
-    printf '\0'
-    cat
-  } 6>&1
-  printf '\0'
-}
-produce() {
-  words=$({ sections "$@" >&7; } 2>&1)
-  printf '%s\0END\0' "$words"
-}
-if command -v zstd >/dev/null; then produce "$@" 7>&1 | zstd -q -1 -c; else produce "$@" 7>&1; fi
-"""
+from redrill.model.manifest import Manifest, ManifestLines, line_filter
+from redrill.model.values import is_inside
+from redrill.probes.known_files import KnownFiles, count_files, remember
+from redrill.probes.manifest_program import Area, manifest_program
+from redrill.probes.manifest_stream import LineMaker, Listing, read_listing
 
 
-_PIECE = 1 << 16
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The manifest of each area, and how many files were not read because nothing about them had changed.
+
+    ``known`` is what to remember for the next time; None when that is nothing new.
+    """
+
+    manifests: tuple[ManifestLines, ...]
+    reused: int = 0
+    known: KnownFiles | None = None
 
 
 def read_manifest(machine: Machine, paths: Sequence[str], skip: Sequence[str], deadline: Deadline) -> Manifest:
@@ -82,179 +37,64 @@ def read_manifest(machine: Machine, paths: Sequence[str], skip: Sequence[str], d
 
 
 def receive_manifest(machine: Machine, paths: Sequence[str], skip: Sequence[str], deadline: Deadline) -> Manifest:
-    """Return what ``manifest_command`` printed on the machine; MachineError when its output is cut off."""
-    with machine.receive(manifest_command(paths, skip), deadline) as chunks:
-        manifest = _parse(_tokens(_decompress(chunks)))
-    if manifest is None:
+    """Return what the manifest program printed on the machine; MachineError when its output is cut off."""
+    (manifest,) = receive_areas(machine, [Area(tuple(paths), tuple(skip))], deadline).manifests
+    return manifest.parse()
+
+
+def look_at_files(machine: Machine, areas: Sequence[Area], deadline: Deadline, known: KnownFiles | None = None) -> Seen:
+    """Return the manifests of several areas; an entry is in the first that it lies in. MachineError as above."""
+    if machine.root and not machine.has_init:
+        walked = (walk(Path(machine.root), area.paths, area.skip) for area in areas)
+        return Seen(tuple(map(ManifestLines.of, walked)))
+    return receive_areas(machine, areas, deadline, known)
+
+
+def receive_areas(machine: Machine, areas: Sequence[Area], deadline: Deadline, known: KnownFiles | None = None) -> Seen:
+    """Return what the manifest program printed on the machine; MachineError when its output is cut off."""
+    command, source = manifest_program(areas), _offer(known) if known else None
+    with machine.receive(command, deadline, source) if source else machine.receive(command, deadline) as chunks:
+        listing = read_listing(chunks)
+    if listing is None:
         raise MachineError(f"The manifest of '{machine.name}' ended early; nothing can be said about its files.")
-    return manifest
+    return _see(listing, areas, known if listing.is_change else None)
 
 
-def manifest_command(paths: Sequence[str], skip: Sequence[str] = ()) -> str:
-    """Return the shell program that prints the manifest of ``paths``, zstd-compressed where the machine can."""
-    starts = " ".join(shlex.quote("." + path) for path in paths)
-    patterns = (shlex.quote("." + re.sub(r"([*?\[\\])", r"\\\1", path.rstrip("/"))) for path in skip)
-    prune = " ".join(f"-path {pattern} -prune -o" for pattern in patterns)
-    return _PROGRAM.replace("@STARTS@", starts).replace("@PRUNE@", prune)
+def _offer(known: KnownFiles) -> Iterator[bytes]:
+    """Yield the known records as the machine can unpack them: its tools are a part of its identity."""
+    line, records = known.offer()
+    yield line
+    yield zstandard.ZstdCompressor(1).compress(records) if b" zstd" in known.identity else records
 
 
-def _decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(chunks, b"")
-    while len(first) < len(zstandard.FRAME_HEADER) and (more := next(chunks, b"")):
-        first += more
-    if not first.startswith(zstandard.FRAME_HEADER):
-        yield first
-        yield from chunks
-        return
-    decompressor = zstandard.ZstdDecompressor().decompressobj()
-    yield decompressor.decompress(first)
-    for chunk in chunks:
-        # In small pieces: a listing shrinks to a tenth, and a megabyte of it would come out as ten at once.
-        yield from (decompressor.decompress(chunk[i : i + _PIECE]) for i in range(0, len(chunk), _PIECE))
+def _see(listing: Listing, areas: Sequence[Area], known: KnownFiles | None) -> Seen:
+    def area_of(path: str) -> int:
+        return next((i for i, area in enumerate(areas[:-1]) if is_inside(path, area.paths)), len(areas) - 1)
 
-
-def _tokens(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield what stands before each NUL; what follows the last one is thrown away, for it was cut off."""
-    pending: list[bytes] = []
-    for chunk in chunks:
-        first, *rest = chunk.split(b"\0")
-        pending.append(first)
-        if rest:
-            yield b"".join(pending)
-            pending = [rest.pop()]
-            yield from rest
-
-
-class _Row(NamedTuple):
-    facts: bytes
-    target: bytes
-
-
-def _parse(tokens: Iterator[bytes]) -> Manifest | None:
-    """Return the manifest; None when something is missing at its end."""
-    try:
-        rows = {name: _Row(next(tokens), next(tokens)) for name in iter(tokens.__next__, b"")}
-        devices = {name: _device(next(tokens)) for name in iter(tokens.__next__, b"")}
-        complaints: list[bytes] = []
-        digests = dict(_parse_digests(iter(tokens.__next__, b""), complaints))
-        flag, _, listing = next(tokens).partition(b"\n")
-        complaints += [next(tokens), next(tokens)]
-        is_whole = [next(tokens), *tokens] == [b"END"]
-    except StopIteration:
-        return None
-    if not is_whole:
-        return None
-    lines = [decode(line) for words in complaints for line in words.split(b"\n") if line]
-    builder = _Builder(rows, devices, digests, dict(_parse_xattrs(listing)), lines)
-    return Manifest(builder.entries, tuple(sorted(builder.unreadable, key=encode)), flag == b"has_xattrs")
-
-
-class _Builder:
-    """Makes entries of rows; consumes them, so that a big tree is not held twice."""
-
-    def __init__(
-        self,
-        rows: dict[bytes, _Row],
-        devices: dict[bytes, str],
-        digests: dict[bytes, str],
-        xattrs: dict[bytes, tuple[tuple[str, str], ...]],
-        words: list[str],
-    ) -> None:
-        self._devices, self._digests, self._xattrs = devices, digests, xattrs
-        self._words = frozenset(words)
-        self._links: dict[bytes, list[str]] = {}
-        self.unreadable = set(_parse_complaints(words))
-        entries: dict[str, Entry] = {}
-        while rows:
-            name, row = rows.popitem()
-            if (entry := self._entry(name, row)) is not None:
-                entries[entry.path] = entry
-        self.entries = with_link_groups(entries, self._links.values())
-
-    def _entry(self, name: bytes, row: _Row) -> Entry | None:
-        kind_letter, mode, uid, gid, size, mtime, links, inode = row.facts.split(b" ")
-        kind, path = _KINDS[kind_letter], _path(name)
-        digest = self._digests.pop(name, None)
-        if kind is EntryKind.FILE and digest is None:
-            if self._has_vanished(name):
-                return None
-            self.unreadable.add(path)
-        if kind is not EntryKind.DIRECTORY and int(links) > 1:
-            self._links.setdefault(inode, []).append(path)
-        return Entry(
-            path=path,
-            kind=kind,
-            mode=int(mode, 8),
-            uid=int(uid),
-            gid=int(gid),
-            size=int(size) if kind is EntryKind.FILE else 0,
-            mtime_ns=_nanoseconds(mtime),
-            sha256=digest,
-            target=decode(row.target) if kind is EntryKind.SYMLINK else None,
-            device=self._devices.get(name),
-            xattrs=self._xattrs.pop(name, ()),
+    maker = LineMaker(listing, area_of)
+    made = list(maker.make())
+    kept = known.without(listing.gone) if known else []
+    lines = _split([line for _, line in kept if line] + [line for _, line in made], areas)
+    hidden = [[path for path in maker.unreadable if path[0] != "/" or area_of(path) == i] for i in range(len(areas))]
+    manifests = tuple(
+        ManifestLines(
+            sorted(lines[index]),
+            tuple(sorted(hidden[index], key=encode)),
+            has_xattrs=listing.has_xattrs,
+            has_flags=listing.has_flags,
+            has_nanoseconds=listing.has_nanoseconds,
         )
-
-    def _has_vanished(self, name: bytes) -> bool:
-        text = decode(name)
-        return any(f"sha256sum: {shown}: {_GONE}" in self._words for shown in (text, f"'{text}'"))
-
-
-def _parse_digests(tokens: Iterator[bytes], complaints: list[bytes]) -> Iterator[tuple[bytes, str]]:
-    """Yield names with their digests; what is no digest is added to ``complaints``."""
-    for token in tokens:
-        if token.startswith(b"!"):
-            complaints.append(token[1:])
-        else:
-            yield token[66:], token[:64].decode("ascii")
+        for index in range(len(areas))
+    )
+    remembered = remember(listing, kept, made, maker.unreadable) if listing.can_be_known else None
+    return Seen(manifests, count_files(kept), remembered)
 
 
-def _path(name: bytes) -> str:
-    return decode(name[1:])
-
-
-def _device(numbers: bytes) -> str:
-    return ":".join(str(int(number, 16)) for number in numbers.split(b":"))
-
-
-def _nanoseconds(mtime: bytes) -> int:
-    # find prints whole seconds rounded down and then the part that is added to them, so -2.25 is 1.75 s before 1970.
-    seconds, _, fraction = mtime.partition(b".")
-    return int(seconds) * 10**9 + int(fraction[:9])
-
-
-def _parse_xattrs(listing: bytes) -> Iterator[tuple[bytes, tuple[tuple[str, str], ...]]]:
-    for block in listing.split(b"\n\n"):
-        first, *lines = block.strip(b"\n").split(b"\n")
-        if first.startswith(b"# file: "):
-            yield _unescape(first.removeprefix(b"# file: ")), tuple(sorted(map(_parse_xattr, lines)))
-
-
-def _parse_xattr(line: bytes) -> tuple[str, str]:
-    name, _, value = line.partition(b"=")
-    return decode(_unescape(name)), value.removeprefix(b"0x").decode("ascii")
-
-
-def _unescape(text: bytes) -> bytes:
-    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), text)
-
-
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
-
-
-def _parse_complaints(words: list[str]) -> Iterator[str]:
-    """Yield the paths that find and getfattr could not read, and every line that cannot be attributed, as it is."""
-    for line in words:
-        if line.startswith("sha256sum: ") or line.endswith((f": {_GONE}", ": No data available")):
-            continue  # a digest that is missing already tells the first
-        if found := re.fullmatch(r"find: '(\..*)': [^:]*", line):
-            yield _path(encode(re.sub(r"\\([0-7]{3}|.)", _expand, found[1])))
-        elif found := re.fullmatch(r"getfattr: (\./.*?): (?:.*: )?[^:]*", line):
-            yield _path(_unescape(encode(found[1])))
-        else:
-            yield line
-
-
-def _expand(found: re.Match[str]) -> str:
-    code = found[1]
-    return decode(bytes([int(code, 8)])) if len(code) == 3 else _ESCAPES.get(code, code)
+def _split(lines: list[str], areas: Sequence[Area]) -> list[list[str]]:
+    """Return the lines of each area; an entry is in the first that it lies in, and the last has the rest."""
+    found = []
+    for area in areas[:-1]:
+        is_within = line_filter(area.paths)
+        found.append([line for line in lines if is_within(line)])
+        lines = [line for line in lines if not is_within(line)]
+    return [*found, lines]

@@ -21,7 +21,7 @@ from redrill.machine.walker import walk
 from redrill.model.values import Value
 from redrill.provisioners.digest import manifest_digest
 
-BUILDER = 1
+BUILDER = 2
 """Part of the cache key: raise it when the same definition would be built into something else."""
 
 VOLATILE = ("/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108 - names of mount points inside an image

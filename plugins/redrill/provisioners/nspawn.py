@@ -74,6 +74,19 @@ class NspawnProvisioner:
         """Return what the golden image holds."""
         return _read_manifest(self.build_image().manifest)
 
+    def image_root(self) -> Path:
+        """Return the root of the golden image in the cache."""
+        return self.build_image().root
+
+    def read_running_manifest(self) -> Manifest | None:
+        """Return what the image below the endpoint's overlay holds; None when there is none, or it left the cache."""
+        golden = self._tree.golden
+        manifest = golden.parent / "manifest.jsonl" if golden else None
+        try:
+            return _read_manifest(manifest) if manifest else None
+        except (OSError, ValueError):  # of an image that is gone, or written by another release of redrill
+            return None
+
     def build_image(self, report: Callable[[str], None] | None = None) -> images.BuiltImage:
         """Return the golden image of the endpoint, built first when the cache has none of this definition."""
         return images.ensure(self._definition, report)

@@ -108,6 +108,16 @@ class Tree:
         # 'volatile' drops the endpoint's fsync, which is right for a tree that no crash of the host shall outlive.
         call("mount", "-t", "overlay", "overlay", "-o", f"{layers},volatile", str(self.place.merged))
 
+    @property
+    def golden(self) -> Path | None:
+        """The root of the image that is mounted below the tree; None when nothing is."""
+        for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
+            words = line.split()
+            if words[4] == str(self.place.merged):
+                options = dict(option.partition("=")[::2] for option in words[-1].split(","))
+                return Path(options["lowerdir"]) if "lowerdir" in options else None
+        return None
+
     def mark(self, run: str) -> None:
         """Remember for which run the tree was made; the mark goes away with the tree."""
         (self.place.tree / "rebuilt-for").write_text(run)

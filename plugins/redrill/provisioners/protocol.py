@@ -65,6 +65,22 @@ class Roomy(Protocol):
 
 
 @runtime_checkable
+class Unpacked(Protocol):
+    """An optional ability: having the wanted image as a directory on this controller."""
+
+    def image_root(self) -> Path:
+        """Return the directory that is the image; nobody writes to it."""
+
+
+@runtime_checkable
+class Lineage(Protocol):
+    """An optional ability: knowing what the image held that the endpoint runs now, which may be an older one."""
+
+    def read_running_manifest(self) -> Manifest | None:
+        """Return what that image holds; None when it is no longer known."""
+
+
+@runtime_checkable
 class OfflineRestore(Protocol):
     """An optional ability: the fresh root can be written to before its first boot."""
 

@@ -22,6 +22,10 @@ _MADE = "made-by-redrill"
 """The file beside an endpoint's root that says who copied it there."""
 
 
+_IMAGE = "image.jsonl"
+"""The file beside an endpoint's root that says what the image held that it was copied from."""
+
+
 class TreeProvisioner:
     """Rebuilds a directory from an image directory; 'booting' gives it a new boot id and runs its start script.
 
@@ -74,6 +78,18 @@ class TreeProvisioner:
             raise ProvisionError(f"The image '{self._settings.image}' of endpoint '{self._name}' is no folder.")
         return walk(self._settings.image, ("/",))
 
+    def image_root(self) -> Path:
+        """Return the image folder."""
+        return self._settings.image
+
+    def read_running_manifest(self) -> Manifest | None:
+        """Return what the image folder held when the directory was copied from it."""
+        try:
+            with (self._home / _IMAGE).open(encoding="utf-8") as lines:
+                return Manifest.parse(lines)
+        except (OSError, ValueError):  # of one that an older release of redrill has made
+            return None
+
     def redeploy(self, deadline: Deadline) -> Location:
         """Replace the directory by a fresh copy of the image and boot it."""
         self.redeploy_stopped(deadline)
@@ -88,12 +104,13 @@ class TreeProvisioner:
         if self._run and self._token.exists() and self._token.read_text(encoding="utf-8") == self._run:
             return self._root
         self._token.unlink(missing_ok=True)
-        self.read_image_manifest()
+        image = "".join(f"{line}\n" for line in self.read_image_manifest().dump())
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._root.exists():
             self._root.rename(self._home / f"old-{secrets.token_hex(4)}")
         (self._home / _MADE).touch(mode=0o600)
         self._copy_image()
+        (self._home / _IMAGE).write_text(image, encoding="utf-8")
         for old in self._home.glob("old-*"):  # also what a wipe that failed half-way left
             _remove(old)
         if self._run:

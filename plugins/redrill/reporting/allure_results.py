@@ -1,9 +1,8 @@
 """What redrill adds to the Allure result of the test that is running: identity, phases, attachments."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,12 +11,12 @@ import allure
 from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestStepResult
 from allure_pytest.listener import AllureListener
 
-from redrill.model.manifest import Difference
 from redrill.model.record import DrillRecord, Outcome, Phase
 from redrill.model.values import printable
+from redrill.model.weighed import Weighed
+from redrill.reporting.findings import findings_csv
 from redrill.reporting.identity import Identity
 
-DIFFERENCES_SHOWN = 500
 _OWN_LABELS = ("host", "thread", "package", "parentSuite", "suite", "subSuite", "endpoint")
 _TYPES = {kind.extension: kind for kind in allure.attachment_type}
 
@@ -59,15 +58,11 @@ def attach_file(path: Path, name: str) -> None:
         attach_text(name, f"'{path.name}' is missing: it was never written, or it was deleted since.\n")
 
 
-def attach_differences(differences: Iterable[Difference], name: str = "what differs") -> None:
-    """Attach differences to the running test, one a line: the first 500 and the number of the others."""
-    remaining = iter(differences)
-    lines = [str(difference) for difference in islice(remaining, DIFFERENCES_SHOWN)]
-    hidden = sum(1 for _ in remaining)
-    if hidden:
-        lines.append(f"… and {hidden} more of {len(lines) + hidden} in all")
-    if lines:
-        attach_text(name, "\n".join(lines) + "\n")
+def attach_findings(weighed: Sequence[Weighed]) -> None:
+    """Attach findings to the running test as a table."""
+    if weighed:
+        # Of all formats, Allure shows only CSV as a table of the page's own.
+        allure.attach(findings_csv(weighed), "findings", allure.attachment_type.CSV)
 
 
 def name_result(

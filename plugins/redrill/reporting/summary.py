@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from redrill.model.verdict import Decision, EndpointVerdict, JudgementOutcome, Recovery, Verdict
+from redrill.model.weighed import State, Tally
 from redrill.private import write_private
 
 REASONS_SHOWN = 12
@@ -20,6 +21,7 @@ _FILES = (
     ("allure-report/index.html", "the report, once it is rendered"),
     ("summary.md", "this verdict for a change ticket"),
     ("verdict.json", "this verdict for a script"),
+    ("findings.jsonl", "every finding with its state"),
     ("records/", "the evidence of each endpoint"),
 )
 
@@ -55,8 +57,19 @@ def render_terminal(verdict: Verdict, run_dir: Path, width: int) -> list[Line]:
     if verdict.reasons:
         lines.append(Line("", {}))
     lines += [Line(f"  {run_dir / name}  ({what})", {}) for name, what in _FILES]
+    if findings := _findings_line(verdict.findings):
+        lines += [Line("", {}), *(Line(text, {}) for text in textwrap.wrap(findings, max(width, 40)))]
     lines += [Line("", {}), Line(_decision_line(verdict), _STYLES[verdict.decision])]
     return lines
+
+
+def _findings_line(tally: Tally) -> str:
+    """Return the findings in numbers and how many waivers and rules want to be looked at; '' when there is neither."""
+    counts = ", ".join(f"{number} {state}" for state, number in tally.states.items() if number)
+    troubles = ((tally.expired, "expired"), (tally.escalated, "extended too often"), (tally.unused, "not used"))
+    told = ", ".join(f"{len(lines)} {trouble}" for lines, trouble in troubles if lines)
+    parts = [f"findings: {counts}" * bool(counts), f"waivers and ignore rules: {told} (see summary.md)" * bool(told)]
+    return "; ".join(filter(None, parts))
 
 
 def _wrap(reason: str, width: int) -> list[str]:
@@ -129,10 +142,35 @@ def _markdown(verdict: Verdict) -> Iterable[str]:
         yield ""
         yield from (f"- {_cell(reason)}" for reason in verdict.reasons)
         yield ""
+    yield from _findings_chapter(verdict.findings)
     yield "## Where to look"
     yield ""
     yield from (f"- `{name}`: {what}" for name, what in _FILES if name != "summary.md")
     yield from (f"- `records/{one.endpoint}.json`: {one.endpoint}" for one in verdict.endpoints)
+
+
+def _findings_chapter(tally: Tally) -> Iterable[str]:
+    told = {promise: counts for promise, counts in tally.promises.items() if counts}
+    if told:
+        yield "## Findings"
+        yield ""
+        yield f"| promise | {' | '.join(State)} |"
+        yield f"| --- |{' ---: |' * len(State)}"
+        for promise, counts in told.items():
+            yield f"| {_cell(promise)} | {' | '.join(str(counts.get(state, 0)) for state in State)} |"
+        yield ""
+    chapters = {
+        "Waivers that have expired": tally.expired,
+        "Waivers that were extended too often": tally.escalated,
+        "Waivers in force": tally.waived,
+        "Waivers and ignore rules that matched nothing": tally.unused,
+    }
+    for title, lines in chapters.items():
+        if lines:
+            yield from (f"### {title}", "", *(f"- {_cell(line)}" for line in lines), "")
+    if tally.waivers:
+        yield f"Judged by the waivers of `{tally.waivers}`."
+        yield ""
 
 
 def _cell(text: str) -> str:

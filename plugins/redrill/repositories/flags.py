@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from redrill.errors import RestoreError
-from redrill.machine.flags import KEPT, get_flags, set_flags
+from redrill.machine.flags import KEPT, get_flags, only_kept, set_flags
 from redrill.machine.protocol import Machine
 from redrill.machine.walker import decode, encode
 from redrill.model.deadline import Deadline
@@ -32,9 +32,9 @@ _LINE = re.compile(rb"^([-a-zA-Z]{10,40}) ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """Letters by path, for those that have any; and what a restore will lack."""
+    """Letters by path, for those that have any (None: nobody could tell); and what a restore will lack."""
 
-    by_path: dict[str, str] = field(default_factory=dict)
+    by_path: dict[str, str] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -49,9 +49,9 @@ def read_flags(machine: Machine, manifest: Manifest, deadline: Deadline) -> Flag
     named = {line.partition(b" ")[2] for line in found.checked().stdout.split(b"\n")}
     suspects = [p for p in _flaggable(manifest) if encode(p[1:]) in named or "\n" in p] if any(named) else []
     letters = dict(_ask(machine, suspects, deadline))
-    lost = {path: kept for path, found in letters.items() if (kept := _only(found, _LOST))}
+    lost = {path: kept for path, found in letters.items() if (kept := "".join(c for c in _LOST if c in found))}
     return Flags(
-        {path: kept for path, found in letters.items() if (kept := _only(found, KEPT))},
+        {path: kept for path, found in letters.items() if (kept := only_kept(found))},
         tuple(f"{path}: the flags '{found}' of chattr are not in the backup" for path, found in sorted(lost.items())),
     )
 
@@ -133,7 +133,3 @@ def _ask(machine: Machine, paths: list[str], deadline: Deadline) -> Iterator[tup
 
 def _names(paths: Iterable[str]) -> Iterator[bytes]:
     yield b"".join(encode(path[1:]) + b"\0" for path in paths)
-
-
-def _only(letters: str, kept: str) -> str:
-    return "".join(letter for letter in kept if letter in letters)

@@ -48,6 +48,14 @@ class Repository(Protocol):
 
 
 @runtime_checkable
+class WatchfulRepository(Protocol):
+    """An optional ability: telling at once whether anybody has touched a snapshot since it was verified."""
+
+    def require_untouched(self, snapshot: Snapshot) -> None:
+        """Raise BackupError unless what is stored is what ``verify`` has read; nothing is read again for that."""
+
+
+@runtime_checkable
 class PackedRepository(Protocol):
     """An optional ability: snapshots are stored in a form that machines with zstd unpack themselves."""
 

@@ -23,6 +23,9 @@ ARCHIVE = "archive.tar.zst"
 MANIFEST = "manifest.jsonl"
 MARKER = "snapshot.json"
 
+Seal = tuple[tuple[str, int, int, int, int], ...]
+"""Name, inode, size, and in nanoseconds when content and inode last changed, of each file of a snapshot."""
+
 
 class Marker(Value):
     """What makes a folder a snapshot, written last: the snapshot and the sha256 of its manifest file, as stored.
@@ -110,6 +113,15 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
     except OSError as error:
         raise BackupError(f"The archive '{file.name}' cannot be read: {error}") from error
+
+
+def seal_of(folder: Path) -> Seal:
+    """Return what cannot stay the same when somebody touches the files of a snapshot; nothing when it is gone."""
+    try:
+        found = [(file.name, file.stat()) for file in folder.iterdir()]
+    except OSError:
+        return ()
+    return tuple(sorted((name, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns) for name, of in found))
 
 
 def write_marker(folder: Path, marker: Marker) -> None:

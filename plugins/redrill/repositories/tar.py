@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from redrill.repositories.snapshot_folder import (
     ARCHIVE,
     MANIFEST,
     Marker,
+    Seal,
     create_private,
     make_private_folder,
     new_folder,
@@ -34,6 +34,7 @@ from redrill.repositories.snapshot_folder import (
     read_marker,
     read_markers,
     remove,
+    seal_of,
     sweep,
     write_marker,
 )
@@ -73,6 +74,7 @@ class TarRepository:
             raise FleetError(f"endpoints.{endpoint.name}.repository: {error}") from error
         self._endpoint = endpoint
         places = (self._settings.directory, *self._settings.copies)
+        self._seals: dict[str, list[Seal]] = {}
         self._folders = tuple(fleet.source.parent / place.expanduser() / endpoint.name for place in places)
         if len({folder.resolve() for folder in self._folders}) < len(places):
             raise FleetError(f"endpoints.{endpoint.name}.repository.copies: a copy needs a folder of its own.")
@@ -125,8 +127,10 @@ class TarRepository:
         Every copy has to be there, whole.
         """
         expected = None
-        for folder in (endpoint / snapshot.id for endpoint in self._folders):
+        seals = list[Seal]()
+        for folder in self._places(snapshot):
             marker = read_marker(folder)
+            seals.append(seal_of(folder))
             if _without_hidden(marker, snapshot) != snapshot:
                 raise BackupError(
                     f"The marker of the snapshot '{snapshot.id}' in '{folder}' was changed after the backup."
@@ -143,11 +147,23 @@ class TarRepository:
                 _check_copy(folder, marker, snapshot)
         if expected is None:
             raise BackupError(f"There is no copy of the snapshot '{snapshot.id}'.")
+        self._seals[snapshot.id] = seals
         return expected
+
+    def require_untouched(self, snapshot: Snapshot) -> None:
+        """Raise BackupError unless every file of every copy is the very one that ``verify`` has read."""
+        if [seal_of(folder) for folder in self._places(snapshot)] != self._seals.get(snapshot.id):
+            raise BackupError(
+                f"The backup '{snapshot.id}' of '{self._endpoint.name}' was changed or removed after it had been "
+                f"verified. Nothing was wiped. Find out who writes to '{self._folders[0]}', then drill again."
+            )
+
+    def _places(self, snapshot: Snapshot) -> list[Path]:
+        return [folder / snapshot.id for folder in self._folders]
 
     def _choose(self, snapshot: Snapshot) -> Path:
         """Return the folder of the first copy that is whole; the only one is not read for that."""
-        folders = [folder / snapshot.id for folder in self._folders]
+        folders = self._places(snapshot)
         errors = []
         for folder in folders if len(folders) > 1 else ():
             try:
@@ -185,7 +201,7 @@ class TarRepository:
             received = receive(machine, write, self._settings.level, deadline)
         warnings = judge_words(received.trailer, received.manifest, churn_rules(self._endpoint.churn))
         flags = read_flags(machine, received.manifest, deadline)
-        manifest = replace(received.manifest, flags=flags.by_path)
+        manifest = received.manifest if flags.by_path is None else received.manifest.with_flags(flags.by_path)
         warnings = (*warnings, *flags.warnings)
         with self._new_files(folders, MANIFEST + suffix) as listing, self._locked(listing) as write:
             write("".join(f"{line}\n" for line in manifest.dump()).encode("ascii"))

@@ -32,7 +32,7 @@ _KINDS = {
 }
 _TOPS = tuple(path.strip("/").encode() for path in STATE_PATHS)
 _ZEROS = bytes(1 << 20)
-_STATED = tuple(name for name in ATTRIBUTES if name not in ("sha256", "link_group"))
+_STATED = tuple(name for name in ATTRIBUTES if name not in ("sha256", "link_group", "flags"))
 """What is known of a member before its data is read."""
 
 
@@ -184,7 +184,7 @@ class _Archive:
             shown = ", ".join(map(repr, missing[:10])) + (f" and {len(missing) - 10} more" if missing[10:] else "")
             raise BackupError(f"The archive does not hold {shown}.")
         groups = ([first, *others] for first, others in self._links.items())
-        return Manifest(with_link_groups(self._entries, groups))
+        return Manifest(with_link_groups(self._entries, groups), has_flags=False)
 
     def _check_listed(self, entry: Entry) -> None:
         if self._listed is None:

@@ -20,7 +20,8 @@ from redrill.drill.way_back import (
 )
 from redrill.errors import BackupError, Exit
 from redrill.machine.local_machine import LocalMachine
-from redrill.model.fleet import Endpoint
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.guards import Guards
 from redrill.model.manifest import Manifest
 from redrill.repositories.protocol import Snapshot
 from selftests.support.hard_tree import mount_tmpfs, with_own_mounts
@@ -64,6 +65,7 @@ def make_bench(folder: Path, target: Path | None = None) -> Bench:
         started=datetime.now(UTC) - timedelta(minutes=1),
         evidence=evidence,
         run_dir=folder,
+        fleet=Fleet(name="shop", source=folder / "fleet.yml", endpoints=()),
     )
     return cast(Bench, bench)
 
@@ -97,7 +99,7 @@ def change(bench: Bench, **changes: object) -> tuple[Bench, Snapshot, Manifest]:
         ({"endpoint": "web-2"}, "is of 'web-2'"),
         ({"paths": ("/etc", "/var")}, r"holds /etc, /var; 'web-1' needs"),
         ({"entries": 3}, "tells of 3 entries, but its manifest lists"),
-        ({"id": "other", "created": datetime.now(UTC) - timedelta(hours=3)}, "longer than 1:00:00 ago"),
+        ({"id": "other", "created": datetime.now(UTC) - timedelta(hours=3)}, "longer than 1h ago"),
         ({"created": datetime.now(UTC) + timedelta(days=1)}, "was made at"),
     ],
 )
@@ -109,6 +111,16 @@ def test_a_snapshot_that_is_another_or_old_is_refused(tmp_path, changes, words):
 def test_a_snapshot_of_another_run_will_do_while_it_is_fresh(tmp_path):
     older = datetime.now(UTC) - timedelta(minutes=30)
     require_fresh(*change(make_bench(tmp_path), id="20261122T110000Z-other", created=older))
+
+
+def test_how_fresh_it_must_be_is_what_the_fleet_file_says(tmp_path):
+    older = datetime.now(UTC) - timedelta(minutes=30)
+    bench, snapshot, manifest = change(make_bench(tmp_path), id="20261122T110000Z-other", created=older)
+    strict = Guards.model_validate({"backup_valid": "25m"})
+    bench.fleet = bench.fleet.model_copy(update={"guards": strict})
+    with pytest.raises(BackupError, match=r"longer than 25m ago \('guards.backup_valid'\); back 'web-1' up again"):
+        require_fresh(bench, snapshot, manifest)
+    require_fresh(*change(bench, created=older))
 
 
 @pytest.mark.parametrize(

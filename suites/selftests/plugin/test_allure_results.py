@@ -12,13 +12,13 @@ import pytest
 import redrill
 from redrill.reporting.allure_files import CATEGORIES, complete_results, write_categories, write_environment
 from redrill.reporting.identity import identify, read_plan, write_plan
+from selftests.support.drills import plain_environment
 from selftests.verdict_samples import START
 
 SUITES = Path(__file__).parents[2]
 PLUGIN = """
 import pytest
 from redrill.errors import Exit, RestoreError
-from redrill.model.manifest import Difference
 from redrill.reporting import allure_results
 from redrill.reporting.identity import identify
 from selftests.verdict_samples import START, make_failure, make_record
@@ -54,9 +54,11 @@ SUITE = """
 import os
 import allure
 import pytest
+from redrill.analysis.weighing import weigh
 from redrill.errors import RestoreError
-from redrill.model.manifest import Difference
+from redrill.model.waivers import Waivers
 from redrill.reporting import allure_results
+from selftests.finding_samples import TODAY, find
 
 NAMES = pytest.mark.parametrize("endpoint", ["web-1", "db-1"])
 
@@ -91,7 +93,7 @@ class TestGroup:
         allure_results.attach_file(tmp_path / "never", "journal")
         (tmp_path / "a.svg").write_text("<svg/>")
         allure_results.attach_file(tmp_path / "a.svg", "plot")
-        allure_results.attach_differences(Difference(f"/etc/{n}", "unexpected", found="file") for n in range(600))
+        allure_results.attach_findings(weigh([find(), find("/opt/a, b")], [], Waivers(), TODAY))
 
 
 @NAMES
@@ -120,7 +122,7 @@ class Session:
             [sys.executable, "-m", "pytest", *plugins, "--alluredir", results, *arguments],
             cwd=cwd or self.folder,
             env={
-                **os.environ,
+                **plain_environment(),
                 **environment,
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
                 "PYTHONPATH": os.pathsep.join(map(str, paths)),
@@ -228,15 +230,15 @@ def test_a_failed_phase_is_a_broken_step_with_its_cause(results):
     assert step["statusDetails"]["message"].startswith("The restore stopped at 'etc/passwd'.")
 
 
-def test_attachments_are_whole_and_differences_bounded(results):
+def test_attachments_are_whole_and_findings_a_table(results):
     attached = {one["name"]: one for one in read(results)["In a class · web-1"]["attachments"]}
     body = {name: (results / one["source"]).read_text("utf-8") for name, one in attached.items()}
     assert body["words"] == r"a\xffb"
     assert json.loads(body["facts"]) == {"a": 1}
     assert body["journal"].startswith("'never' is missing")
     assert (body["plot"], attached["plot"]["type"]) == ("<svg/>", "image/svg+xml")
-    differences = body["what differs"].splitlines()
-    assert (len(differences), differences[-1]) == (501, "… and 100 more of 600 in all")
+    assert attached["findings"]["type"] == "text/csv"
+    assert body["findings"].splitlines()[1].startswith('"/opt/a, b: leak: a file",major: it is lost,')
 
 
 def test_the_test_of_a_killed_worker_gets_a_broken_result(session, results):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def test_a_run_for_no_environment_touches_nothing(tmp_path: Path) -> None:
     before = state_of(tmp_path)
     run = run_pytest(tmp_path / "reports", *SUITES, f"--redrill-fleet={fleet}", DRILL, "--redrill-environment=prod")
     assert_was_refused(run, "the fleet file is for 'lab', the run for 'prod'")
+    assert state_of(tmp_path) == before
+
+
+def test_what_may_be_down_for_longer_than_the_window_is_open_touches_nothing(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    window = f"[{{from: '{now:%H:%M}', to: '{now + timedelta(hours=1):%H:%M}'}}]"
+    fleet = guarded_fleet(tmp_path, windows=window)
+    fleet.write_text(fleet.read_text().replace("rto: 30s", "rto: 2h"))
+    planned = redrill("plan", fleet, "--mode", "replace", "--environment", "lab")
+    assert planned.returncode == 10
+    assert "but 'oak-1' may be down for 2h200ms" in planned.stderr
+    before = state_of(tmp_path)
+    assert_was_refused(drill(fleet), "change window: it closes at", "but 'oak-1' may be down for 2h200ms")
     assert state_of(tmp_path) == before
 
 

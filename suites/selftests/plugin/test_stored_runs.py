@@ -47,7 +47,7 @@ def test_an_endpoint_that_is_not_compliant_is_rejected(stored: Stored) -> None:
     assert (red.status, red.verdict["decision"]) == (1, "REJECT")
     assert red.tests("failed") == red.red == {"test_nothing_leaks[oak-1]"}
     assert len(red.verdict["reasons"]) == 1
-    assert red.verdict["reasons"][0].startswith("'oak-1': 'test_nothing_leaks' failed: Endpoint 'oak-1': state outside")
+    assert red.verdict["reasons"][0].startswith("'oak-1': 'test_nothing_leaks' failed: Endpoint 'oak-1': a redeploy")
 
 
 @pytest.mark.parametrize("colour", ["green", "red"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from redrill.errors import FleetError
 from redrill.model.fleet import Fleet
-from redrill.model.folding import BACKEND_GROUPS, Layer, fold
+from redrill.model.folding import ADDITIVE, BACKEND_GROUPS, Layer, fold
 from redrill.model.strict_yaml import parse_yaml
 from selftests.fleet_samples import SOURCE, parse
 
@@ -39,7 +39,7 @@ KEYS = st.sampled_from(
     [
         *("fleet", "endpoints", "roles", "defaults", "web-1", "role", "address", "ssh", "port", "user", "key", "image"),
         *("name", "version", "provisioner", "repository", "log_sink", "kind", "directory", "tags", "applications"),
-        *("http", "churn"),
+        *("http", "churn", "ignore", "subject", "reason"),
     ]
 )
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text(max_size=8)
@@ -149,12 +149,31 @@ def test_every_folded_value_is_what_stands_at_its_origin(layers):
             for key, below in value.items():
                 compare(below, (*path, key))
             return
+        if isinstance(value, list) and path[0] in ADDITIVE:
+            for index, below in enumerate(value):
+                compare(below, (*path, index))
+            return
         origin = layers
         for part in folded.origin_of(path):
             origin = origin[part]
         assert origin == value or (origin != origin and value != value)  # noqa: PLR0124 - NaN equals nothing
 
     compare(folded.data, ())
+
+
+RULES = st.lists(st.fixed_dictionaries({"subject": WORDS, "reason": WORDS}), max_size=4)
+
+
+@BOUNDED
+@given(
+    st.lists(st.fixed_dictionaries({}, optional={"ignore": RULES, "churn": st.lists(WORDS)}), min_size=1, max_size=4)
+)
+def test_no_level_takes_back_a_rule_of_another(layers):
+    folded = fold([Layer(data, (index,)) for index, data in enumerate(layers)])
+    for key in ADDITIVE:
+        given = [rule for layer in layers for rule in layer.get(key, ())]
+        assert all(rule in folded.data.get(key, ()) for rule in given)
+        assert all(rule in given for rule in folded.data.get(key, ()))
 
 
 @BOUNDED

@@ -1,9 +1,11 @@
 """Real runs of redrill in a process of their own, and what came of them."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,22 +37,42 @@ class Drilled:
         return self.tests("failed") | self.tests("broken")
 
 
-def run_redrill(fleet: Path, reports: Path, *arguments: str, timeout: float = 300.0) -> Drilled:
+def run_redrill(
+    fleet: Path, reports: Path, *arguments: str, timeout: float = 300.0, under: Sequence[str] = ()
+) -> Drilled:
     """Run the suites over a fleet file with further arguments of pytest; reports go below ``reports``."""
     suites = ("--pyargs", "redrill_suites", "-p", "no:cacheprovider")
-    return run_pytest(reports, *suites, f"--redrill-fleet={fleet}", *arguments, timeout=timeout)
+    return run_pytest(reports, *suites, f"--redrill-fleet={fleet}", *arguments, timeout=timeout, under=under)
 
 
-def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0) -> Drilled:
-    """Run pytest in ``reports`` with these arguments and nothing else but where reports go; return its newest run."""
-    reports.mkdir(parents=True, exist_ok=True)
+def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0, under: Sequence[str] = ()) -> Drilled:
+    """Run pytest in ``reports`` with these arguments and nothing else but where reports go; return its newest run.
+
+    ``under`` is a program with its options that runs it, such as strace.
+    """
     environment = ENVIRONMENT if "--redrill-mode=replace" in arguments else ()
     # That plugin imports half a second of Hypothesis at the end of every session, whoever uses it.
     command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", f"--redrill-reports={reports}"]
-    command += [*environment, *arguments]
+    return _run([*under, *command, *environment, *arguments], reports, timeout)
+
+
+def resume_run(run_dir: Path, reports: Path, timeout: float = 300.0) -> Drilled:
+    """Finish an interrupted run below ``reports`` with ``redrill resume``."""
+    command = [str(Path(sys.executable).with_name("redrill")), "resume", str(run_dir), "--environment", "lab", "-q"]
+    return _run(command, reports, timeout)
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment without what pytest tells its tests: a run of their own is no worker of this one."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+
+def _run(command: Sequence[str], reports: Path, timeout: float) -> Drilled:
+    reports.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
         command,
         cwd=reports,
+        env=plain_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

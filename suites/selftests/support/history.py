@@ -57,7 +57,8 @@ def _recovered_or_quarantined(
         checkpoint = run_dir / "records" / name / "checkpoint.json"
         if record is None and not checkpoint.exists():
             yield f"I3: '{name}' was destroyed and nothing remembers it"
-        if failure and record and record["wiped_at"] and failure["exit_code"] != 14:
+        has_recovered = failure and (failure["step"], failure["exit_code"]) == ("release", 7)
+        if failure and not has_recovered and record and record["wiped_at"] and failure["exit_code"] != 14:
             yield f"I3: '{name}' was destroyed, did not recover, and says {failure['exit_code']} instead of 14"
 
 

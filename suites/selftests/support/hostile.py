@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 
 import zstandard
@@ -88,6 +89,23 @@ class Hostile:
     archive: Callable[[], bytes]
     words: str
     needs_listing: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}"
+
+    def packed(self) -> bytes:
+        """Return the archive as a repository stores it."""
+        return pack(self.archive())
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A stored file that is bad as such, whatever archive it should hold."""
+
+    number: int
+    name: str
+    packed: Callable[[], bytes]
+    words: str
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}"
@@ -193,7 +211,7 @@ HOSTILE = (
             member(b"etc/file", data=CONTENT),
             member(b"etc/file", data=CONTENT, pax={b"SCHILY.xattr.security.capability": CAPABILITY}),
         ),
-        "/etc/file: xattrs is",
+        "/etc/file: xattrs: security.capability is",
         True,
     ),
     Hostile(
@@ -272,17 +290,40 @@ HOSTILE = (
 )
 
 
+def bomb(size: int) -> bytes:
+    """Return a frame of some kilobytes that unpacks to the sound archive and ``size`` zeros after it."""
+    compressor = zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj()
+    zeros = bytes(1 << 24)
+    return b"".join(map(compressor.compress, chain([BASE], repeat(zeros, size // len(zeros))))) + compressor.flush()
+
+
+BAD_FILES = (
+    BadFile(33, "nothing stored", lambda: b"", "cut off"),
+    BadFile(34, "zeros stored", lambda: bytes(10240), "damaged"),
+    BadFile(35, "noise stored", lambda: b"\x01" + os.urandom(20480), "damaged"),
+    BadFile(36, "stored file cut off", lambda: pack(BASE + END)[:-20], "cut off|damaged"),
+    BadFile(40, "junk after the stored frame", lambda: pack(BASE + END) + b"junk", "damaged"),
+    BadFile(41, "wrong checksum", lambda: flip(pack(BASE + END), len(pack(BASE + END)) - 1), "damaged"),
+    BadFile(42, "two frames with members", lambda: 2 * pack(BASE + END), "something follows its end"),
+    BadFile(59, "bomb of 4 GiB", lambda: bomb(1 << 32), "something follows its end"),
+)
+
+
 def store(home: Path, packed: bytes, manifest: Manifest | bytes, **facts: object) -> Snapshot:
     """Keep a packed archive as a snapshot whose digests are all right; return what a drill remembers of it."""
-    name = "20261122T120000Z-run"
-    place = home / name
+    place = home / "20261122T120000Z-run"
     place.mkdir(parents=True, mode=0o700)
+    return fill(place, packed, manifest, **facts)
+
+
+def fill(place: Path, packed: bytes, manifest: Manifest | bytes, **facts: object) -> Snapshot:
+    """Make a folder a snapshot of a packed archive whose digests are all right, whatever it was before."""
     listed = manifest if isinstance(manifest, bytes) else "".join(f"{line}\n" for line in manifest.dump()).encode()
     (place / "archive.tar.zst").write_bytes(packed)
     (place / "manifest.jsonl").write_bytes(listed)
     values = {
-        "id": name,
-        "endpoint": home.name,
+        "id": place.name,
+        "endpoint": place.parent.name,
         "created": datetime.now(UTC),
         "paths": STATE_PATHS,
         "entries": 6,

@@ -14,7 +14,8 @@ class Fault:
 
     ``plant`` and ``heal`` are shell programs that run on the live endpoint before its drill and after it; what the
     redeploy itself removes needs no ``heal``. ``fleet`` is what the fleet file says of the endpoint during the drill.
-    ``needs_rebuild``: afterwards the endpoint is brought back to its Day 1, for nothing less heals it.
+    ``waivers`` are those that the fleet has meanwhile, by their ids. ``needs_rebuild``: afterwards the endpoint is
+    brought back to its Day 1, for nothing less heals it.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Fault:
     plant: str = ""
     heal: str = ""
     fleet: Mapping[str, Any] = field(default_factory=dict)
+    waivers: Mapping[str, Any] = field(default_factory=dict)
     needs_rebuild: bool = False
 
 

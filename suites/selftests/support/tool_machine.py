@@ -10,7 +10,10 @@ from redrill.machine.local_machine import LocalMachine
 from redrill.machine.protocol import Result
 from redrill.model.deadline import Deadline
 
-POSIX_TOOLS = ("sh", "cat", "find", "xargs", "sha256sum", "sort", "stat", "tar", "getfattr", "zstd")
+SMALL_TOOLS = (
+    *("sh", "cat", "comm", "date", "find", "grep", "head", "readlink", "rm", "sed", "sha256sum", "sort", "stat", "tar"),
+    *("tee", "touch", "tr", "true", "xargs", "getfattr", "lsattr", "zstd"),
+)
 
 
 class ToolMachine(LocalMachine):
@@ -20,8 +23,10 @@ class ToolMachine(LocalMachine):
         super().__init__("tools", root)
         self._prefix = f"PATH='{tools}'; " if only else f"PATH='{tools}':\"$PATH\"; "
 
-    def receive(self, command: str, deadline: Deadline) -> AbstractContextManager[Iterator[bytes]]:
-        return super().receive(self._prefix + command, deadline)
+    def receive(
+        self, command: str, deadline: Deadline, source: Iterator[bytes] | BinaryIO | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        return super().receive(self._prefix + command, deadline, source)
 
     def send(self, command: str, source: Iterator[bytes] | BinaryIO, deadline: Deadline) -> Result:
         return super().send(self._prefix + command, source, deadline)
@@ -30,7 +35,7 @@ class ToolMachine(LocalMachine):
 def machine_without(tool: str, root: Path, folder: Path) -> ToolMachine:
     """Return a machine that has the tools of a small system, but not ``tool``."""
     folder.mkdir()
-    for name in POSIX_TOOLS:
+    for name in SMALL_TOOLS:
         if name != tool:
             (folder / name).symlink_to(_find(name))
     return ToolMachine(root, folder, only=True)

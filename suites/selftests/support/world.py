@@ -63,6 +63,14 @@ class World:
         self.fleet: Fleet = load_fleet(file)
         self.remember()
 
+    def change(self, old: str, new: str) -> None:
+        """Have the fleet file say something else."""
+        file = self.fleet.source
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        self.fleet = load_fleet(file)
+
     def remember(self) -> None:
         """Take what the endpoint is now for what it must be in the end."""
         self.before, self.boot_id = self.look(), self.read_boot_id()

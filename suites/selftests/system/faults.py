@@ -4,7 +4,13 @@ Run it (``python -m selftests.system.faults``, with ``suites`` on the path) to p
 """
 
 from selftests.support.planting import Fault, drop_in, fault, no_drop_in
+from selftests.system.faults_of_desired_state import UNDONE
 from selftests.system.faults_of_hosts import AT_BOOT, BY_HAND
+from selftests.system.faults_of_identity import IDENTITY_FAULTS
+from selftests.system.faults_of_leaks import LOST, OWNERS
+from selftests.system.faults_of_runtime import IN_MEMORY
+from selftests.system.faults_of_vendor import OF_ETC, OF_VENDOR
+from selftests.system.faults_of_waivers import OF_WAIVERS
 
 SHORT_RTO = {"objectives": {"rto": "5s"}}
 NEVER_HEALTHY = "An application that never comes back also misses its recovery time, whatever that is."
@@ -217,11 +223,28 @@ BACKENDS = (
     ),
 )
 
-FAULTS = RECOVERY + LOGGING + BY_HAND + AT_BOOT + WANTED + BACKENDS
+FAULTS = (
+    RECOVERY
+    + LOGGING
+    + BY_HAND
+    + AT_BOOT
+    + WANTED
+    + BACKENDS
+    + OF_WAIVERS
+    + IDENTITY_FAULTS
+    + LOST
+    + OWNERS
+    + IN_MEMORY
+    + OF_ETC
+    + UNDONE
+)
 
 NOT_BY_A_FAULT = {
     "test_drill_runs_to_its_end": "a drill that does not run to its end blocks every test of its endpoint with its "
     "first cause; 'a provisioner that destroys nothing' below is such a drill",
+    "test_system_equals_the_vendor": "endpoints without an image are observed, not drilled; 'test_vendor.py' does that",
+    "test_identity_is_its_own": "a duplicate turns both endpoints red; 'test_fleet_view.py' plants them",
+    "test_endpoint_is_like_its_role": "a majority needs three endpoints of a role; 'test_fleet_view.py' has them",
 }
 """Tests that no violation of an endpoint turns red, with the reason."""
 
@@ -240,7 +263,7 @@ def rounds(faults: tuple[Fault, ...] = FAULTS) -> list[list[Fault]]:
 
 def render_catalogue() -> str:
     """Return the catalogue as a Markdown table."""
-    rows = [f"| {f.name} | {', '.join(f'`{test}`' for test in sorted(f.red))} | {f.why} |" for f in FAULTS]
+    rows = [f"| {f.name} | {', '.join(f'`{test}`' for test in sorted(f.red))} | {f.why} |" for f in FAULTS + OF_VENDOR]
     return "\n".join(["| planted fault | turns red | why it matters |", "|---|---|---|", *rows])
 
 

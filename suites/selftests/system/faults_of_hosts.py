@@ -67,7 +67,7 @@ BY_HAND = (
     fault(
         "a port is served by a process of nobody's",
         "web-1",
-        "listening_sockets_came_back",
+        ("network_came_back", "nothing_runs_on_borrowed_state"),
         "Started from a shell, it belongs to no unit; nothing will start it again.",
         "setsid perl -MIO::Socket::INET -e 'my $s = IO::Socket::INET->new(Listen => 5, LocalPort => 8081) or die; "
         "sleep 600' </dev/null >/dev/null 2>&1 &",
@@ -75,7 +75,7 @@ BY_HAND = (
     fault(
         "a kernel parameter was set by hand",
         "db-1",
-        "kernel_parameters_came_back",
+        "kernel_state_came_back",
         "Routing, queues and limits tuned in a crisis are gone with the kernel's memory of them.",
         "sysctl -qw net.ipv4.ip_forward=1",
     ),
@@ -159,12 +159,12 @@ AT_BOOT = (
     fault(
         "a boot agent makes up a new machine id",
         "kv-1",
-        "identity_came_back",
+        ("identity_came_back", "identity_is_kept"),
         "Even where somebody has declared the file as churn, an endpoint that comes back as another one is told.",
         # The uploader looks for the journal by the machine id when it starts, so it must have started.
         at_boot(
             "until systemctl -q is-active systemd-journal-upload; do sleep 0.1; done; sleep 2; "
-            "echo 0123456789abcdef0123456789abcdef >/etc/machine-id"
+            "od -An -N16 -tx1 /dev/urandom | tr -d ' \\n' >/etc/machine-id; echo >>/etc/machine-id"
         ),
         heal=no_agent(),
         fleet={"churn": ["/etc/machine-id content"]},
@@ -173,7 +173,7 @@ AT_BOOT = (
     fault(
         "a boot agent adds a user",
         "kv-1",
-        "users_came_back",
+        "accounts_came_back",
         "Accounts are compared by themselves: declaring /etc/passwd as churn does not hide a new one.",
         at_boot("echo 'support:x:0:0::/root:/bin/sh' >>/etc/passwd"),
         heal=no_agent("sed -i /^support:/d /etc/passwd"),
@@ -182,7 +182,7 @@ AT_BOOT = (
     fault(
         "a boot agent adds a group",
         "web-1",
-        "groups_came_back",
+        "accounts_came_back",
         "Membership is access; declaring /etc/group as churn does not hide a new group.",
         at_boot("echo 'docker:x:990:alice' >>/etc/group"),
         heal=no_agent("sed -i /^docker:/d /etc/group"),

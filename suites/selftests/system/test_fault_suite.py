@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,8 +20,10 @@ from redrill.errors import Exit, ProvisionError, RedrillError
 from redrill.model.manifest import compare
 from redrill.model.record import Step
 from redrill.provisioners.tree import TreeProvisioner
+from selftests.support.drills import plain_environment
 from selftests.support.hard_tree import in_child, mount_tmpfs, with_own_mounts
 from selftests.support.history import violations
+from selftests.support.hostile import BASE, END, pack
 from selftests.support.trees import root_of
 from selftests.support.world import ENDPOINT, World, fill, free, use_up_inodes
 
@@ -32,17 +35,6 @@ def at(*steps: Step) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("step", steps, ids=lambda step: step.value)
 
 
-@pytest.fixture
-def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path
-
-
-@pytest.fixture
-def world(state_folder: Path) -> World:
-    return World(state_folder)
-
-
 # ---- no space (F8, F9, F10) ----------------------------------------------------------------------------------------
 
 
@@ -52,7 +44,7 @@ def full_run_folder(folder: Path, step: Step) -> World:
     runs.mkdir(mode=0o700)
     mount_tmpfs(runs, "size=2m,mode=0700")
     world = World(folder)
-    code = Exit.QUARANTINED if step in STEPS[STEPS.index(Step.RESTORE) :] else Exit.INCOMPLETE
+    code = Exit.QUARANTINED if step in STEPS[STEPS.index(Step.RESTORE) :] else Exit.BACKUP
     with pytest.raises(RedrillError, match="No space left on device") as broken:
         world.drill(step, lambda: fill(runs))
     assert broken.value.exit_code == code
@@ -80,6 +72,53 @@ def test_no_space_for_the_run_after_the_wipe_is_quarantine_and_a_resume_with_spa
         world = full_run_folder(state_folder, step)
         assert [each.endpoint for each in find_quarantined(state_folder / "runs")] == [ENDPOINT]
         world.require_recovered(world.resume())
+
+    with_own_mounts(fault)
+
+
+def run_process(world: World, *options: str) -> int:
+    """Run redrill over the world in a process of its own, whose results may be half written; return its status."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
+    command += ["--pyargs", "redrill_suites.test_redeploy", f"--redrill-reports={world.folder}", *options]
+    return subprocess.run(command, cwd=world.folder, env=plain_environment(), check=False).returncode
+
+
+@pytest.mark.parametrize("is_read_only", [False, True], ids=["full", "read-only"])
+@pytest.mark.parametrize(("mode", "code"), [("replace", Exit.BACKUP), ("observe", Exit.INCOMPLETE)])
+def test_a_place_for_runs_that_takes_nothing_is_told_before_anything_is_touched(
+    state_folder: Path, mode: str, code: Exit, is_read_only: bool
+) -> None:
+    def fault() -> None:
+        world, runs = World(state_folder), state_folder / "runs"
+        runs.mkdir(mode=0o700)
+        mount_tmpfs(runs, "size=1m,mode=0700")
+        fill(runs)
+        if is_read_only:
+            subprocess.run(["mount", "-o", "remount,ro", runs], check=True)
+        fleet = f"--redrill-fleet={world.fleet.source}"
+        one = f"--redrill-endpoint={ENDPOINT}"
+        assert run_process(world, fleet, one, f"--redrill-mode={mode}", "--redrill-environment=lab") == code
+        world.require_as_it_was()
+
+    with_own_mounts(fault)
+
+
+def test_a_run_that_cannot_even_write_its_verdict_ends_with_what_is_known(state_folder: Path) -> None:
+    def fault() -> None:
+        runs = state_folder / "runs"
+        runs.mkdir(mode=0o700)
+        mount_tmpfs(runs, "size=2m,mode=0700")
+        world = World(state_folder)
+        world.on_boot(f"test -e '{runs}/ballast' || dd if=/dev/zero of='{runs}/ballast' bs=4k 2>/dev/null || :")
+        fleet = f"--redrill-fleet={world.fleet.source}"
+        one = f"--redrill-endpoint={ENDPOINT}"
+        assert run_process(world, fleet, one, "--redrill-mode=replace", "--redrill-environment=lab") == Exit.QUARANTINED
+        assert [each.endpoint for each in find_quarantined(runs)] == [ENDPOINT]
+        free(runs / "ballast")
+        (runs / "ballast").touch()
+        [world.run_dir] = runs.glob("*Z-*")
+        assert run_process(world, f"--redrill-resume={world.run_dir}", "--redrill-environment=lab") == Exit.APPROVE
+        assert (world.unlike(), find_quarantined(runs), violations(world.run_dir)) == ([], [], [])
 
     with_own_mounts(fault)
 
@@ -177,7 +216,20 @@ def test_a_wipe_that_fails_half_way_is_finished_by_a_resume(world: World, monkey
 def test_an_image_that_vanished_after_the_plan_keeps_the_endpoint(world: World) -> None:
     authorized = world.authorize()
     world.image.rename(world.folder / "elsewhere")
-    world.require_untouched(world.drill(authorized=authorized), Exit.INCOMPLETE)
+    record = world.drill(authorized=authorized)
+    world.require_untouched(record, Exit.BACKUP)
+    assert "Provide the image, then drill again" in record.failure.message
+
+
+def test_an_image_that_vanishes_during_the_backup_keeps_the_endpoint(world: World) -> None:
+    record = world.drill(Step.BACK_UP, lambda: world.image.rename(world.folder / "elsewhere"))
+    world.require_untouched(record, Exit.BACKUP)
+    assert record.failure.step is Step.ARM
+
+
+def test_an_image_that_becomes_another_one_after_the_plan_keeps_the_endpoint(world: World) -> None:
+    record = world.drill(Step.BACK_UP, (world.image / "usr/new").touch)
+    world.require_untouched(record, Exit.GUARD)
 
 
 def test_an_image_that_vanishes_at_the_wipe_is_quarantine_until_it_is_back(world: World) -> None:
@@ -196,6 +248,32 @@ def test_an_endpoint_that_never_boots_is_quarantine_until_it_is_mended(world: Wo
     world.require_quarantined(world.resume(), Step.SETTLE)
     (world.folder / "broken").unlink()
     world.require_recovered(world.resume())
+
+
+# ---- somebody touches the only way back (bad input 64, after the wipe) ---------------------------------------------
+
+
+def replace_archive(world: World) -> bytes:
+    """Put other bytes into the place of the newest backup; return those that were there."""
+    archive = max(world.backups.glob(f"{ENDPOINT}/*/archive.tar.zst"))
+    kept = archive.read_bytes()
+    archive.write_bytes(pack(BASE + END))
+    return kept
+
+
+def test_a_backup_that_is_replaced_after_the_wipe_is_not_restored_until_it_is_back(world: World) -> None:
+    kept: list[bytes] = []
+    record = world.drill(Step.RESTORE, lambda: kept.append(replace_archive(world)))
+    world.require_quarantined(record, Step.RESTORE)
+    assert not (world.root / "home/file").exists(), "nothing of the other archive was unpacked"
+    world.require_quarantined(world.resume(), Step.RESTORE)
+    max(world.backups.glob(f"{ENDPOINT}/*/archive.tar.zst")).write_bytes(kept[0])
+    world.require_recovered(world.resume())
+
+
+def test_a_second_copy_brings_the_endpoint_back_when_the_first_is_replaced_after_the_wipe(world: World) -> None:
+    world.change("repository: {", f"repository: {{copies: ['{world.folder}/second'], ")
+    world.require_recovered(world.drill(Step.RESTORE, lambda: replace_archive(world)))
 
 
 # ---- the log sink goes away (F29) ----------------------------------------------------------------------------------

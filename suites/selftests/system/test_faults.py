@@ -3,7 +3,7 @@
 import ast
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ class Range:
     def drill(self, name: str, faults: list[Fault]) -> Drilled:
         """Drill the endpoints of the faults, with what each says in the fleet file."""
         settings = {each.endpoint: each.fleet for each in faults if each.endpoint in LAB}
-        fleet = derive_fleet(self.lab, self.folder / f"{name}.yml", settings)
+        waivers = {key: value for each in faults for key, value in each.waivers.items()}
+        fleet = derive_fleet(self.lab, self.folder / f"{name}.yml", settings, waivers)
         return run_redrill(fleet, self.folder / name, "--redrill-mode=replace", *map(_choose, settings))
 
     def _drill_tree(self, fault: Fault) -> Drilled:
@@ -84,14 +85,17 @@ class Range:
         up(self.fleet, print)
 
 
-def derive_fleet(base: Path, path: Path, settings: dict[str, Any]) -> Path:
-    """Write a copy of a fleet file in which endpoints say something more."""
+def derive_fleet(base: Path, path: Path, settings: dict[str, Any], waivers: Mapping[str, Any] | None = None) -> Path:
+    """Write a copy of a fleet file in which endpoints say something more, and which may have waivers."""
     document = yaml.safe_load(base.read_text())
     document["defaults"]["objectives"]["rto"] = "40s"
     for name, more in settings.items():
         for key, value in more.items():
             whole = document["defaults"].get(key) or document["roles"][document["endpoints"][name]["role"]].get(key)
             document["endpoints"][name][key] = {**whole, **value} if isinstance(whole, dict) else value
+    if waivers:
+        path.with_suffix(".waivers.yml").write_text(json.dumps({"waivers": waivers}, indent=1))
+        document["waivers"] = f"{path.stem}.waivers.yml"
     path.write_text(json.dumps(document, indent=1))
     return path
 

@@ -12,8 +12,7 @@ import pytest
 
 from redrill.model.deadline import Deadline, pause
 from redrill.model.fleet import Fleet
-from selftests.support.drills import read_run
-from selftests.support.history import violations
+from selftests.support.drills import resume_run
 from selftests.support.labs import connect, running_lab
 
 KILLS = int(os.environ.get("REDRILL_SELFTEST_KILLS", "5"))
@@ -49,11 +48,6 @@ def wait_for_journal(reports: Path) -> Path:
     raise AssertionError((reports / "output").read_text())
 
 
-def resume(run_dir: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("redrill")), "resume", str(run_dir), "--environment", "lab", "-q"]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
-
-
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_a_killed_drill_is_finished_by_a_resume(killed_lab: Fleet, tmp_path: Path, seed: int) -> None:
     moment = random.Random(seed * 7919 + 17).uniform(0, LONGEST)
@@ -64,12 +58,10 @@ def test_a_killed_drill_is_finished_by_a_resume(killed_lab: Fleet, tmp_path: Pat
     process.send_signal(signal.SIGKILL)
     process.wait()
 
-    done = resume(run_dir, tmp_path)
-    drilled = read_run(reports, done.returncode, done.stdout + done.stderr)
+    drilled = resume_run(run_dir, reports)
     assert (drilled.status, drilled.verdict.get("decision")) == (0, "APPROVE"), (
-        f"killed after {moment:.2f} s: {done.stdout}"
+        f"killed after {moment:.2f} s: {drilled.output}"
     )
-    assert violations(run_dir) == []
     database = connect(killed_lab, "db-1")
     count = "PGPASSFILE=/etc/shop/pgpass psql -h 127.0.0.1 -U shop -Atc 'SELECT count(*) FROM orders' shop"
     assert database.run(count, Deadline.after(30)).text == "200000"

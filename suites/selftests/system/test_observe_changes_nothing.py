@@ -16,7 +16,7 @@ from selftests.support.labs import connect, provisioner_of
 from selftests.support.wheels import run_elsewhere
 
 NAMES = ("web-1", "logs-1")
-FACTS = ("boot_id", "root_id", "machine_id", "packages", "users", "groups", "sockets", "sysctls")
+FACTS = ("boot_id", "root_id", "machine_id", "packages", "users", "groups", "units", "runtime", "certificates")
 
 # Nothing of the lab is declared but addresses and keys: the endpoints are strangers that this fleet may only look at.
 FLEET = """\

@@ -1,12 +1,15 @@
 """What the README tells a newcomer to type is typed here, in its order, and must end with 0."""
 
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from redrill.loader import load_fleet
+from redrill.backends import settings_of
+from redrill.loader import load_fleet, load_waivers
+from redrill.model.fleet_file import parse_fleet
+from redrill.model.waivers_file import parse_waivers
+from selftests.support.drills import plain_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,7 +29,7 @@ def test_its_commands_work_in_their_order(tmp_path: Path) -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", script],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        env=plain_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -48,3 +51,17 @@ def test_its_fleet_file_is_one(tmp_path: Path) -> None:
 def test_every_file_it_points_to_is_there() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert [target for target in targets if not target.startswith("http") and not (ROOT / target).exists()] == []
+
+
+def test_its_rules_and_waivers_are_some() -> None:
+    (waivers,) = (block for block in blocks("yaml") if block.startswith("max_extensions"))
+    (rules,) = (block for block in blocks("yaml") if block.startswith("defaults:\n  ignore"))
+    assert list(parse_waivers(waivers.encode(), Path("README.md")).waivers) == ["the-report-tool-in-opt"]
+    fleet = parse_fleet(f"fleet: shop\n{rules}endpoints: {{web-1: {{}}}}\n".encode(), Path("README.md"), settings_of)
+    assert len(fleet.endpoint("web-1").ignore) == 2
+
+
+def test_the_sample_fleet_has_waivers_that_are_some() -> None:
+    waivers = load_fleet(ROOT / "fixtures/fleets/shop-staging.yml").waivers
+    assert waivers
+    assert len(load_waivers(waivers).waivers) == 2

@@ -185,6 +185,13 @@ def test_a_host_whose_identity_is_protected(hosts: Range) -> None:
     assert machine_id not in run.output
 
 
+def test_a_host_that_cannot_tell_its_disks_when_some_are_protected(hosts: Range) -> None:
+    guards = {"protected": {"disks": ["2f4b6c1e-0d3a-4c6b-9d27-5a1f0b8e7c11"]}}
+    protected = hosts.variant("disks", lambda document: document.update(guards=guards))
+    run = hosts.drill("a-1", hosts.plan("a-1", protected), protected)
+    assert_refused(run, "protected list of 'a-1' is unknown: disks: ")
+
+
 @contextmanager
 def swapped(hosts: Range) -> Iterator[None]:
     """Exchange the addresses of the two running endpoints, as a wrong entry in DNS or DHCP would."""

@@ -1,11 +1,11 @@
 """Change windows and blackouts, also on the nights on which the clocks change."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
 
-from redrill.model.calendar import Blackout, Window, is_any_open
+from redrill.model.calendar import Blackout, Window, open_until
 
 BERLIN = "Europe/Berlin"
 GAP, FOLD = date(2026, 3, 29), date(2026, 10, 25)
@@ -80,17 +80,49 @@ def test_a_window_of_a_zone_far_away_opens_on_its_own_day():
     assert not auckland.is_open(utc("2026-11-23T12:30"))
 
 
-def test_one_open_window_is_enough_and_none_declared_means_always():
-    now = utc("2026-11-20T12:00")
-    assert is_any_open([window("00:00", "01:00"), window("11:00", "14:00")], now)
-    assert not is_any_open([window("00:00", "01:00")], now)
-    assert is_any_open([], now)
+def stays_open(windows, now, for_minutes):
+    """Return for how many of these minutes a window stays open."""
+    start = utc(now)
+    return (open_until(windows, start, start + timedelta(minutes=for_minutes)) - start) / timedelta(minutes=1)
+
+
+def test_a_window_stays_open_until_it_closes():
+    night = [window("22:00", "04:00", zone="UTC")]
+    assert stays_open(night, "2026-11-20T03:00", 60) == 60
+    assert stays_open(night, "2026-11-20T03:00", 61) == 60
+    assert stays_open(night, "2026-11-20T04:00", 10) == 0
+    assert stays_open(night, "2026-11-20T21:59", 10) == 0
+
+
+def test_windows_that_follow_one_another_or_overlap_are_one():
+    now = "2026-11-20T21:00"
+    early, late = window("20:00", "22:00", zone="UTC"), window("22:00", "02:00", zone="UTC")
+    assert stays_open([late, early], now, 600) == 300
+    assert stays_open([early, window("21:30", "23:00", zone="UTC")], now, 600) == 120
+    assert stays_open([early, window("22:01", "23:00", zone="UTC")], now, 600) == 60
+    assert stays_open([window("00:00", "24:00")], now, 60 * 24 * 366) == 60 * 24 * 366
+
+
+@pytest.mark.parametrize(
+    ("now", "minutes"),
+    [("2026-03-28T00:30", 150), ("2026-03-29T00:30", 90), ("2026-10-25T00:30", 150), ("2026-10-24T23:30", 210)],
+)
+def test_the_hour_by_which_the_clocks_change_makes_a_window_shorter_or_longer(now, minutes):
+    assert stays_open([window("01:00", "04:00")], now, 600) == minutes
 
 
 @pytest.mark.parametrize(("now", "is_on"), [("2026-12-17T22:59", False), ("2026-12-17T23:00", True)])
 def test_a_blackout_begins_at_midnight_of_its_zone(now, is_on):
     freeze = Blackout.model_validate({"from": "2026-12-18", "to": "2027-01-06", "reason": "freeze", "zone": BERLIN})
     assert freeze.is_on(utc(now)) is is_on
+
+
+def test_a_blackout_that_begins_meanwhile_is_in_the_way():
+    freeze = Blackout.model_validate({"from": "2026-12-18", "to": "2027-01-06", "reason": "freeze", "zone": BERLIN})
+    assert not freeze.touches(utc("2026-12-17T22:00"), utc("2026-12-17T22:59"))
+    assert freeze.touches(utc("2026-12-17T22:00"), utc("2026-12-17T23:00"))
+    assert freeze.touches(utc("2026-12-17T22:00"), utc("2027-02-01T00:00"))
+    assert not freeze.touches(utc("2027-01-06T23:00"), utc("2027-01-07T23:00"))
 
 
 def test_the_last_day_of_a_blackout_is_part_of_it():

@@ -240,15 +240,55 @@ def test_a_clock_that_cannot_be_read_is_unknown() -> None:
 
 def test_outside_of_every_window_is_refused() -> None:
     fleet = fleet_of(windows=[{"from": "22:00", "to": "04:00"}])
-    assert said(judge_windows(fleet, NOW)) == "refuse"
-    assert said(judge_windows(fleet, NOW + timedelta(hours=11))) == "pass"
-    assert said(judge_windows(fleet_of(), NOW)) == "off"
+    assert said(judge_windows(fleet, [WEB], NOW)) == "refuse"
+    assert said(judge_windows(fleet, [WEB], NOW + timedelta(hours=11))) == "pass"
+    assert said(judge_windows(fleet_of(), [WEB], NOW)) == "off"
+
+
+SLOW = endpoint("db-1", objectives={"rto": "1h"})
+
+
+def test_what_cannot_be_back_before_the_window_closes_is_not_started() -> None:
+    fleet = fleet_of(windows=[{"from": "10:00", "to": "12:30"}])
+    assert said(judge_windows(fleet, [WEB], NOW)) == "pass"
+    assert said(judge_windows(fleet, [WEB], NOW + timedelta(minutes=20))) == "pass"
+    assert said(judge_windows(fleet, [WEB], NOW + timedelta(minutes=21))) == "refuse"
+    state = judge_windows(fleet, [WEB, SLOW], NOW)
+    assert said(state) == "refuse"
+    assert "it closes at 2026-11-22 12:30 UTC, but 'db-1' may be down for 1h" in state.detail
+
+
+def test_two_windows_that_follow_one_another_give_the_time_of_both() -> None:
+    fleet = fleet_of(windows=[{"from": "10:00", "to": "12:30"}, {"from": "12:30", "to": "13:00"}])
+    assert said(judge_windows(fleet, [SLOW], NOW)) == "pass"
+    assert said(judge_windows(fleet, [SLOW], NOW + timedelta(minutes=1))) == "refuse"
+
+
+def test_an_endpoint_may_be_down_until_its_slowest_application_has_recovered_and_held() -> None:
+    applications = {
+        "shop": {"tcp": {"port": 80}, "hold": "30s", "objectives": {"rto": "5m"}},
+        "mail": {"tcp": {"port": 25}, "hold": "2m"},
+    }
+    assert endpoint("web-1", objectives={"rto": "10m"}, applications=applications).outage == timedelta(minutes=12)
+    assert endpoint("web-1", objectives={"rto": "4m"}, applications=applications).outage == timedelta(minutes=6)
+    assert endpoint("web-1", objectives={"rto": "4m"}).outage == timedelta(minutes=4)
 
 
 def test_on_a_blackout_date_is_refused_with_its_reason() -> None:
-    state = judge_blackouts(fleet_of(blackouts=[{"from": "2026-11-20", "to": "2026-11-22", "reason": "sale"}]), NOW)
+    fleet = fleet_of(blackouts=[{"from": "2026-11-20", "to": "2026-11-22", "reason": "sale"}])
+    state = judge_blackouts(fleet, [WEB], NOW)
     assert said(state) == "refuse"
     assert "sale" in state.detail
+
+
+def test_what_cannot_be_back_before_a_blackout_begins_is_not_started() -> None:
+    fleet = fleet_of(blackouts=[{"from": "2026-11-23", "to": "2026-11-24", "reason": "sale"}])
+    assert said(judge_blackouts(fleet, [WEB, SLOW], NOW)) == "pass"
+    late = NOW.replace(hour=23, minute=30)
+    assert said(judge_blackouts(fleet, [WEB], late)) == "pass"
+    state = judge_blackouts(fleet, [WEB, SLOW], late)
+    assert said(state) == "refuse"
+    assert "no drills from 2026-11-23 (UTC), but 'db-1' may be down for 1h: sale" in state.detail
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ ALLOWED = {
     "secrets_source": BASE | {"machine"},
     "backends": BASE,
     "loader": BASE | {"backends"},
-    "machine": BASE,
+    "machine": BASE | {"private"},
     "provisioners": BASE | {"machine", "secrets_source"},
     "repositories": BASE | {"machine", "private", "secrets_source"},
     "probes": BASE | {"machine"},
@@ -31,12 +31,17 @@ ALLOWED = {
     "lab": BASE | BACKENDS | {"machine", "backends", "drill"},
     "reporting": BASE | {"private"},
     "plugin": BASE | BACKENDS | {"machine", "drill", "analysis", "reporting", "loader", "backends", "secrets_source"},
-    "cli": BASE | {"drill", "analysis", "lab", "loader", "backends"},
+    "tables": set(),
+    "cli_findings": BASE | {"analysis", "drill", "loader", "tables"},
+    "cli": BASE
+    | {"cli_findings", "tables"}
+    | {"machine", "drill", "analysis", "lab", "loader", "backends", "secrets_source"},
 }
 ONLY_IN = {
     "pytest": {"plugin", "redrill_fixtures", "redrill_suites"},
     "allure": {"reporting", "redrill_suites"},
     "allure_commons": {"reporting"},
+    "ansible": {"machine"},
     "paramiko": {"machine"},
     "testinfra": {"machine", "redrill_fixtures"},
     "subprocess": {"machine", "provisioners", "repositories", "lab"},

@@ -8,8 +8,9 @@ import pytest
 
 from redrill.errors import HostKeyError, MachineError
 from redrill.machine.host_keys import parse_key
-from redrill.machine.ssh_config import Hop, parse_jump, resolve_hops
+from redrill.machine.ssh_config import Hop, resolve_hops
 from redrill.model.fleet import Ssh
+from redrill.model.jump import parse_jump
 from redrill.model.record import Location
 from selftests.support.sshd import make_key
 

@@ -12,6 +12,7 @@ from redrill.drill.waves import why_stop
 from redrill.errors import StoppedError
 from redrill.model.fleet import Fleet
 from redrill.model.guards import Guards
+from selftests.support.dripping import dripping_server
 
 
 def fleet_of(folder: Path, **guards: object) -> Fleet:
@@ -72,6 +73,16 @@ def test_a_kill_url_that_does_not_answer_stops(tmp_path) -> None:
     assert state.state.value == "unknown"
     assert "does not answer" in state.detail
     assert "hush" not in state.detail
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.0 200 OK\r\n"])
+def test_a_kill_url_that_answers_too_slowly_stops(tmp_path, head) -> None:
+    with dripping_server(head) as port:
+        url = f"http://127.0.0.1:{port}/drills-allowed"
+        fleet = fleet_of(tmp_path, kill_switch={"url": url, "timeout": "300ms"})
+        assert states(fleet) == ["pass", "unknown", "off"]
+        with pytest.raises(StoppedError, match=r"'http://127\.0\.0\.1/drills-allowed' does not answer: TimeoutError"):
+            require_go(fleet)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from redrill.errors import FleetError
-from redrill.model.strict_yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES, Document, Mark, parse_yaml, render_path
+from redrill.model.strict_yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES, Document, Mark, Mistake, parse_yaml, render_path
 
 
 def read(text: str | bytes) -> Document:
@@ -116,6 +116,16 @@ def test_other_encodings_are_refused_with_the_way_out(encoding: str) -> None:
 def test_a_latin_1_byte_is_named_with_its_place() -> None:
     mistake = refusal_of("a: 1\nb: é\n".encode("latin-1"))
     assert mistake.startswith("fleet.yml:2:4: the byte 0xe9 is not UTF-8")
+
+
+def test_utf_16_without_a_mark_is_guessed() -> None:
+    assert "is not UTF-8 (UTF-16, perhaps)" in refusal_of("b: é\n".encode("utf-16-le"))
+
+
+def test_a_mistake_is_one_line_that_paints_nothing() -> None:
+    (told,) = mistakes_of('"a\\e[2J\\n\\u202e": 1\n"a\\e[2J\\n\\u202e": 2\n')
+    assert told.isprintable()
+    assert Mistake(Mark(1, 1), ("\x1b[2J",), "a\nb\u202e").render("f") == r"f:1:1: '\x1b[2J': a\nb\u202e"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text() -> None:

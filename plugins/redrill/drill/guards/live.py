@@ -21,7 +21,15 @@ _FIRMWARE = '[ -z "$ROOT" ] && [ ! -e /run/systemd/container ] && cat /sys/class
 _HOST_NAME = 'if [ -n "$ROOT" ]; then cat "$ROOT/etc/hostname"; else uname -n; fi'
 _CLOCK = "date +%s.%N"
 _ADDRESSES = '[ -n "$ROOT" ] || cat /proc/net/fib_trie; [ -n "$ROOT" ] || cat /proc/net/if_inet6 2>/dev/null; true'
-_DISKS = "lsblk --pairs --output UUID,PTUUID,PARTUUID,SERIAL,WWN"
+# Where udev keeps nothing about a disk, lsblk knows nothing of what is on it, and that looks like a disk without an id.
+_DISKS = (
+    "lsblk --pairs --output UUID,PTUUID,PARTUUID,SERIAL,WWN || exit; "
+    "lsblk --noheadings --raw --paths --output KNAME,MAJ:MIN | while read -r disk number; do "
+    '[ -e "/run/udev/data/b$number" ] && continue; '
+    'true <"$disk" || exit; '
+    'blkid --probe -s UUID -s UUID_SUB -s PTUUID -s PART_ENTRY_UUID "$disk" || [ $? -eq 2 ] || exit; '
+    "done"
+)
 _NO_TOKEN = 66
 
 

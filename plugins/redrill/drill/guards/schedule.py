@@ -1,40 +1,62 @@
-"""When an endpoint may be wiped: inside a change window, on no blackout date, and not again too soon."""
+"""When an endpoint may be wiped: where its whole outage fits into the change windows, and not again too soon."""
 
 import hashlib
 import json
 import os
 import pwd
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from redrill.drill.guards.live import Identity
 from redrill.drill.guards.state import GuardState, off, passes, refuses, unknown
 from redrill.errors import GuardError
-from redrill.model.calendar import is_any_open
+from redrill.model.calendar import open_until
 from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.values import spell_duration
 from redrill.private import write_private
 
 
-def judge_windows(fleet: Fleet, now: datetime) -> GuardState:
-    """Judge whether a change window is open."""
+def judge_times(fleet: Fleet, endpoints: Sequence[Endpoint], now: datetime) -> list[GuardState]:
+    """Judge whether these endpoints may be wiped now, and can be back before anything forbids it."""
+    return [judge_windows(fleet, endpoints, now), judge_blackouts(fleet, endpoints, now)]
+
+
+def judge_windows(fleet: Fleet, endpoints: Sequence[Endpoint], now: datetime) -> GuardState:
+    """Judge whether change windows are open, without a break, for as long as the slowest endpoint may be down."""
     name, windows = "change window", fleet.guards.windows
     if not windows:
         return off(name, "the fleet file declares none")
     declared = "; ".join(map(str, windows))
-    if not is_any_open(windows, now):
+    if not any(window.is_open(now) for window in windows):
         return refuses(name, f"none is open now ({now:%Y-%m-%d %H:%M} UTC): {declared}")
-    return passes(name, f"open: {declared}")
+    outage, words = _longest_outage(endpoints)
+    closes = open_until(windows, now, now + outage)
+    if closes < now + outage:
+        return refuses(name, f"it closes at {closes:%Y-%m-%d %H:%M} UTC, but {words}: {declared}")
+    return passes(name, f"open for long enough, {words}: {declared}")
 
 
-def judge_blackouts(fleet: Fleet, now: datetime) -> GuardState:
-    """Judge whether today is a day without drills."""
+def judge_blackouts(fleet: Fleet, endpoints: Sequence[Endpoint], now: datetime) -> GuardState:
+    """Judge whether today is a day without drills, or one begins while the slowest endpoint may still be down."""
     name, blackouts = "blackout", fleet.guards.blackouts
     if not blackouts:
         return off(name, "the fleet file declares none")
+    outage, words = _longest_outage(endpoints)
     for blackout in blackouts:
         if blackout.is_on(now):
             return refuses(name, f"no drills from {blackout.start} to {blackout.end}: {blackout.reason}")
-    return passes(name, f"none of {len(blackouts)} is on")
+        if blackout.touches(now, now + outage):
+            return refuses(name, f"no drills from {blackout.start} ({blackout.zone}), but {words}: {blackout.reason}")
+    return passes(name, f"none of {len(blackouts)} is on or begins meanwhile, {words}")
+
+
+def _longest_outage(endpoints: Sequence[Endpoint]) -> tuple[timedelta, str]:
+    """Return how long the slowest of the endpoints may be down, and that in words."""
+    slowest = max(endpoints, key=lambda endpoint: endpoint.outage, default=None)
+    if slowest is None:
+        return timedelta(), "there is no endpoint to wipe"
+    return slowest.outage, f"'{slowest.name}' may be down for {spell_duration(slowest.outage)}"
 
 
 def judge_interval(fleet: Fleet, endpoint: Endpoint, identity: Identity, now: datetime) -> GuardState:

@@ -1,12 +1,13 @@
 """What stops a drill: the kill switch and the stop conditions; asked again before every step that cannot be undone."""
 
-import http.client
+import http
 import urllib.parse
 from functools import partial
 
 from redrill.drill.guards.state import GuardState, off, passes, refuses, told, unknown
 from redrill.errors import StoppedError
 from redrill.machine.local_machine import LocalMachine
+from redrill.machine.web import UNANSWERED, get
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from redrill.model.guards import KillSwitch, StopCondition
@@ -42,16 +43,14 @@ def _judge_file(switch: KillSwitch) -> GuardState:
 
 def _judge_url(switch: KillSwitch) -> GuardState:
     url = urllib.parse.urlsplit(switch.url or "")
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    is_tls = url.scheme == "https"
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     shown = f"{url.scheme}://{url.hostname}{url.path}"
-    connection = kind(url.hostname or "", url.port, timeout=switch.timeout.total_seconds())
+    deadline = Deadline.after(switch.timeout.total_seconds())
     try:
-        connection.request("GET", (url.path or "/") + (f"?{url.query}" if url.query else ""))
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
+        status, _ = get(url.hostname or "", url.port or (443 if is_tls else 80), path, deadline, is_tls=is_tls)
+    except UNANSWERED as error:
         return unknown(KILL, f"'{shown}' does not answer: {type(error).__name__}: {error}")
-    finally:
-        connection.close()
     if status != http.HTTPStatus.OK:
         return refuses(KILL, f"'{shown}' answers with status {status}; only 200 allows drills")
     return passes(KILL, f"'{shown}' answers with status 200")

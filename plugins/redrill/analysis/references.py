@@ -1,0 +1,122 @@
+"""Whether anything that comes back with the backup is bound to this very host: its hardware, its name, its address."""
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter
+
+from redrill.analysis.drift import Drift, fact_of
+from redrill.analysis.identity import Situation
+from redrill.errors import UnknownFactError
+from redrill.model.finding import Finding, Severity
+from redrill.model.globs import compile_glob
+from redrill.model.host_reference import HostReference, TokenKind
+from redrill.model.observation import Observation
+from redrill.model.values import Value
+
+REFERENCES = "references"
+
+_FILE = Path(__file__).with_name("expected_places.yml")
+
+_NEW_WITH_THE_HOST = "another host has another one, and what names the old one then fails or reaches nobody"
+_SEVERITIES = {
+    TokenKind.MAC: (Severity.MAJOR, "the hardware address is the card's: a redeploy onto other hardware changes it"),
+    TokenKind.DISK: (Severity.MAJOR, "a redeploy makes its file systems anew, or finds other disks"),
+    TokenKind.INTERFACE: (Severity.MINOR, "the interface's name follows the slot of the card, or the driver"),
+    TokenKind.MACHINE_ID: (Severity.MINOR, "a second copy of the machine id is forgotten when the id is renewed"),
+}
+_SAME_AFTER_REPLACE = "the endpoint comes back under the same one, so this matters only on another host"
+
+
+class ExpectedPlace(Value):
+    """Paths where an endpoint may name what of itself, and why; ``defines`` says that it has it from there."""
+
+    paths: tuple[str, ...]
+    kinds: tuple[TokenKind, ...]
+    defines: bool = False
+    reason: str
+
+    def covers(self, reference: HostReference) -> bool:
+        """Whether the reference is what the place is for."""
+        is_here = any(compile_glob(path).fullmatch(reference.path) for path in self.paths)
+        return is_here and reference.kind in self.kinds
+
+
+def find_host_references(drift: Drift) -> list[Finding]:
+    """Return every reference of the endpoint to itself: broken by the drill, bound to the hardware, or worth a note."""
+    name, latest = drift.endpoint.name, drift.latest
+    references = _references(latest)
+    findings = judge_references(references, Situation.REPLACE, name)
+    if drift.record.before is not None:
+        findings = _find_broken(_references(drift.record.before), latest.own_tokens, name) + findings
+    return findings
+
+
+def judge_references(references: tuple[HostReference, ...], situation: Situation, endpoint: str) -> list[Finding]:
+    """Return a finding for each reference that is not where one is expected, ranked by what the situation changes."""
+    return [
+        _finding(each, "reference", *_rank(each.kind, situation), endpoint)
+        for each in _by_file(references)
+        if not any(place.covers(each) for place in _expected_places())
+    ]
+
+
+def _rank(kind: TokenKind, situation: Situation) -> tuple[Severity, str]:
+    if kind in _SEVERITIES:
+        return _SEVERITIES[kind]
+    if situation is Situation.REPLACE:
+        return Severity.NOTE, _SAME_AFTER_REPLACE
+    return Severity.MAJOR, _NEW_WITH_THE_HOST
+
+
+def _find_broken(before: tuple[HostReference, ...], own: dict[str, tuple[str, ...]], endpoint: str) -> list[Finding]:
+    """Return the references to what was the endpoint's own before the wipe and is not any more."""
+    known = {(kind, token) for kind, tokens in own.items() for token in tokens}
+    why = "the drill proved it: the host has another one now, and the restored file still names the old one"
+    return [
+        _finding(each, "broken reference", Severity.CRITICAL, why, endpoint)
+        for each in _by_file(each for each in before if (each.kind, each.token) not in known)
+        if not any(place.defines and place.covers(each) for place in _expected_places())
+    ]
+
+
+def _by_file(references: Iterable[HostReference]) -> list[HostReference]:
+    """Return one reference for each file and kind, with the lines of all its tokens."""
+    found: dict[tuple[str, TokenKind], HostReference] = {}
+    for each in references:
+        first = found.setdefault((each.path, each.kind), each)
+        lines = tuple(sorted({*first.lines, *each.lines}))
+        found[each.path, each.kind] = first.model_copy(update={"lines": lines})
+    return list(found.values())
+
+
+@cache
+def _expected_places() -> tuple[ExpectedPlace, ...]:
+    return TypeAdapter(tuple[ExpectedPlace, ...]).validate_python(yaml.safe_load(_FILE.read_text("utf-8")))
+
+
+def _references(observation: Observation) -> tuple[HostReference, ...]:
+    fact_of(observation, "references")
+    if not observation.own_tokens:
+        raise UnknownFactError(
+            f"On '{observation.hostname}' nothing is known that a reference could name: no name, no machine id."
+        )
+    return observation.references
+
+
+def _finding(each: HostReference, kind: str, severity: Severity, why: str, endpoint: str) -> Finding:
+    lines = ", ".join(map(str, each.lines))
+    detail = f"names the endpoint's own {each.kind.value} in line{'s' * (len(each.lines) > 1)} {lines}"
+    return Finding(
+        promise=REFERENCES,
+        kind=f"{kind}: {each.kind.value}",
+        endpoint=endpoint,
+        subject=each.path,
+        detail=detail,
+        severity=severity,
+        why=why,
+        group=each.kind.value,
+        facts={"token": each.kind.value, "lines": lines},
+    )
