@@ -11,6 +11,10 @@ sh .make/need.sh \
     openssh-client:ssh-keygen:"host keys of the endpoints" \
     openssh-server:sshd:"a real peer for the machine layer" \
     strace:strace:"lets a disk fail at a chosen moment" \
+    aide:aide:"a witness of what was changed on an endpoint" \
+    debsums:debsums:"another one" \
+    rpm:rpmbuild:"makes a system of packages for the oracle of rpm" \
+    ostree:ostree:"makes a system of commits for the oracle of ostree" \
     postgresql:/usr/lib/postgresql/15/bin/initdb:"locks that several controllers share" \
     nodejs:node:"renders the HTML report" \
     npm:npm:"installs what renders the HTML report" \

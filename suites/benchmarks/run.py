@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench_checks import bench_checks
+from bench_diff import bench_diff
 from bench_drill import bench_live, bench_offline
 from bench_lab import BenchLab, bench_lab
 from bench_manifest import bench_manifest
@@ -22,6 +23,7 @@ from redrill.errors import Exit
 
 BENCHMARKS: dict[str, Callable[[BenchLab], list[Row]]] = {
     "manifest": bench_manifest,
+    "diff": bench_diff,
     "checks": bench_checks,
     "drill": bench_offline,
     "live": bench_live,

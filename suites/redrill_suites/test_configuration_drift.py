@@ -73,7 +73,7 @@ def test_nothing_leaks(drift: Drift) -> None:
 
 
 @pytest.mark.redrill_severity("critical")
-def test_owners_are_who_they_were(drift: Drift) -> None:
+def test_uids_and_gids_mean_the_same_names(drift: Drift) -> None:
     advice = "give accounts the same numbers in the image and on the endpoint (systemd-sysusers), or chown the files."
     judge_promise(drift, "ownership", "files belong to somebody else by number than by name", advice)
 

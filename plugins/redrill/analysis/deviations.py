@@ -15,6 +15,7 @@ _SITE = "/usr/local/"
 """Debian gives directories here to the group staff (policy, 9.1.2)."""
 
 _SETID, _STICKY, _WORLD_WRITABLE, _GROUP_WRITABLE = 0o6000, 0o1000, 0o002, 0o020
+_RIGHTS = (DeviationKind.MODE, DeviationKind.OWNER)
 _CAPABILITY = "security.capability"
 
 
@@ -38,7 +39,7 @@ def find_deviations(facts: VendorFacts, files: Mapping[str, Entry], accounts: Ac
                 found.setdefault((path, deviation.kind), deviation)
     for deviation in facts.deviations:
         if deviation.kind is not DeviationKind.EXTRA and not _is_elsewhere(deviation.path):
-            _add_told(found, deviation)
+            _add_told(found, deviation, facts.paths.get(deviation.path))
     return [found[key] for key in sorted(found)]
 
 
@@ -47,11 +48,15 @@ def _is_elsewhere(path: str) -> bool:
     return f"{path}/".startswith(_NOT_JUDGED)
 
 
-def _add_told(found: dict[tuple[str, DeviationKind], Deviation], told: Deviation) -> None:
-    """Add what the endpoint's own tools found, unless it follows from what is known already: another type, or mode."""
-    kinds = {kind for path, kind in found if path == told.path}
-    is_explained = told.kind is DeviationKind.MODIFIED and kinds - {DeviationKind.MODIFIED}
-    if not (is_explained and "as in" not in told.detail) and not kinds & {DeviationKind.TYPE, DeviationKind.MISSING}:
+def _add_told(found: dict[tuple[str, DeviationKind], Deviation], told: Deviation, expected: Expected | None) -> None:
+    """Add what the endpoint's own tools found, unless it follows from what is known already.
+
+    A tool that knows modes and owners calls a file modified for these alone, too.
+    """
+    kinds = {kind for kind in DeviationKind if (told.path, kind) in found}
+    knows_rights = expected is not None and expected.mode is not None
+    explaining = {DeviationKind.TYPE, DeviationKind.MISSING} | (set(_RIGHTS) if knows_rights else set())
+    if not kinds & explaining:
         found.setdefault((told.path, told.kind), told)
 
 

@@ -8,7 +8,7 @@ from redrill.analysis.etc_sides import EtcSides, read_sides
 from redrill.analysis.links import Resolver
 from redrill.model.finding import Finding, Severity
 from redrill.model.manifest import EntryKind
-from redrill.model.three_way import EtcKind, Side, judge, same
+from redrill.model.three_way import NOTHING, EtcKind, Side, judge, same
 from redrill.model.vendor import Conffile
 from redrill.probes.etc_rules import etc_rules
 
@@ -99,12 +99,8 @@ def _judge_default(sides: EtcSides, path: str) -> Iterator[EtcItem]:
     conffile = sides.old_vendor.conffiles.get(path)
     if kind is EtcKind.UNKNOWN and conffile and base and sides.is_same_version(conffile.owner):
         kind = EtcKind.EDIT
-    if (
-        kind is EtcKind.EDIT
-        and conffile
-        and conffile.found == conffile.digest
-        and _differing(mine, new or mine) == "content"
-    ):
+    text = Side(EntryKind.FILE, frozenset({conffile.digest})) if conffile else NOTHING
+    if kind is EtcKind.EDIT and same(mine, text) and _differing(mine, new or mine) == "content":
         # The package database came back with /etc and remembers: this is the text of an older release, and no edit.
         kind = EtcKind.MASKED
     if kind:

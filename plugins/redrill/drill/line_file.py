@@ -1,4 +1,4 @@
-"""Files of many sorted lines: compressed, private, written and compared in pieces that fit into little memory."""
+"""Files of many sorted lines, none of them empty: compressed, private, written and compared in pieces that fit into little memory."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, zip_longest
@@ -11,7 +11,7 @@ from redrill.redaction import redact_known
 
 _LEVEL = 3
 _LINES_AT_ONCE = 2000
-_PIECE = 1 << 20
+_READ = 1 << 17
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
@@ -77,7 +77,7 @@ def _decompressed(path: Path) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor().decompressobj()
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_PIECE // 8):
+            while chunk := file.read(_READ):
                 yield decompressor.decompress(chunk)
     except zstandard.ZstdError as error:
         raise ValueError(f"'{path}' is no file of compressed lines, or damaged: {error}") from error

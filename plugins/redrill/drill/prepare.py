@@ -94,10 +94,8 @@ def take_observation(bench: Bench, moment: str, deadline: Deadline) -> Observati
     """Observe the endpoint; the manifests become evidence files of that moment."""
 
     def keep(name: str, kept: Kept) -> Path:
-        folder = bench.folder / moment
-        if isinstance(kept, VendorFacts):
-            return bench.relative(write_vendor(kept, folder / f"{name}{SUFFIX}"))
-        return bench.relative(write_manifest(kept, folder / f"{name}{SUFFIX}"))
+        file = bench.folder / moment / f"{name}{SUFFIX}"
+        return bench.relative(write_vendor(kept, file) if isinstance(kept, VendorFacts) else write_manifest(kept, file))
 
     facts = facts_about(bench.endpoint.references) + (() if bench.evidence.image_wanted else CONTENT_FACTS)
     observation = observe(bench.machine, keep, deadline, facts, LastSeen(bench.fleet, bench.endpoint))

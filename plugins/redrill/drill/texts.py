@@ -74,7 +74,7 @@ def choose_paths(state: Entries, system: Entries, conffiles: Mapping[str, Conffi
     chosen: dict[str, None] = {}
     for path in sorted(state):
         conffile, default = conffiles.get(path), image.get(path)
-        is_edited = bool(conffile and conffile.found and conffile.found != conffile.digest)
+        is_edited = bool(conffile and conffile.digest not in (conffile.found, state[path].sha256))
         is_other = default is not None and default.sha256 != state[path].sha256
         is_file = state[path].kind is EntryKind.FILE
         hidden = [each for each in rules.hidden_by(path) if is_file and (each in system or each in image)]

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _quote
@@ -163,10 +164,24 @@ def rest_of_line(
     return f',{words},[{pairs}],"{flags}"]'
 
 
-def line_filter(parents: Sequence[str]) -> Callable[[str], object]:
-    """Return what says whether an entry's line is of something inside the parents, or of one of them."""
-    paths = "|".join(re.escape(_quote(parent.rstrip("/"))[1:-1]) for parent in parents)
-    return re.compile(rf'\["(?:{paths})["/]').match
+def split_lines(lines: Sequence[str], parents: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return, of the sorted lines of entries, those of something inside the parents (or of a parent), and the rest."""
+    inside: list[str] = []
+    outside: list[str] = []
+    end = 0
+    for first, behind in sorted(bounds for parent in parents for bounds in _bounds(parent.rstrip("/"))):
+        start, stop = max(bisect_left(lines, first), end), bisect_left(lines, behind)
+        outside += lines[end:start]
+        inside += lines[start:stop]
+        end = max(end, stop)
+    return inside, [*outside, *lines[end:]]
+
+
+def _bounds(parent: str) -> Iterator[tuple[str, str]]:
+    """Yield between what the lines of a directory, and of what is in it, lie."""
+    start = f"[{_quote(parent)[:-1]}"
+    yield f'{start}"', f"{start}#"
+    yield f"{start}/", f"{start}0"
 
 
 def parse_entry(line: str) -> Entry:

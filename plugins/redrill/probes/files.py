@@ -10,7 +10,7 @@ from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
 from redrill.machine.walker import encode, walk
 from redrill.model.deadline import Deadline
-from redrill.model.manifest import Manifest, ManifestLines, line_filter
+from redrill.model.manifest import Manifest, ManifestLines, split_lines
 from redrill.model.values import is_inside
 from redrill.probes.known_files import KnownFiles, count_files, remember
 from redrill.probes.manifest_program import Area, manifest_program
@@ -55,6 +55,8 @@ def receive_areas(machine: Machine, areas: Sequence[Area], deadline: Deadline, k
     command, source = manifest_program(areas), _offer(known) if known else None
     with machine.receive(command, deadline, source) if source else machine.receive(command, deadline) as chunks:
         listing = read_listing(chunks)
+    if known and (listing is None or (listing.is_change and listing.offered != len(known.records))):
+        return receive_areas(machine, areas, deadline)  # what is known was not heard as it was said
     if listing is None:
         raise MachineError(f"The manifest of '{machine.name}' ended early; nothing can be said about its files.")
     return _see(listing, areas, known if listing.is_change else None)
@@ -74,11 +76,11 @@ def _see(listing: Listing, areas: Sequence[Area], known: KnownFiles | None) -> S
     maker = LineMaker(listing, area_of)
     made = list(maker.make())
     kept = known.without(listing.gone) if known else []
-    lines = _split([line for _, line in kept if line] + [line for _, line in made], areas)
+    lines = _split(sorted([line for _, line in kept if line] + [line for _, line in made]), areas)
     hidden = [[path for path in maker.unreadable if path[0] != "/" or area_of(path) == i] for i in range(len(areas))]
     manifests = tuple(
         ManifestLines(
-            sorted(lines[index]),
+            lines[index],
             tuple(sorted(hidden[index], key=encode)),
             has_xattrs=listing.has_xattrs,
             has_flags=listing.has_flags,
@@ -94,7 +96,6 @@ def _split(lines: list[str], areas: Sequence[Area]) -> list[list[str]]:
     """Return the lines of each area; an entry is in the first that it lies in, and the last has the rest."""
     found = []
     for area in areas[:-1]:
-        is_within = line_filter(area.paths)
-        found.append([line for line in lines if is_within(line)])
-        lines = [line for line in lines if not is_within(line)]
+        inside, lines = split_lines(lines, area.paths)
+        found.append(inside)
     return [*found, lines]

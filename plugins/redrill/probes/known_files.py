@@ -64,16 +64,19 @@ class Memory(Protocol):
 
 
 def remember(
-    listing: Listing, kept: Sequence[tuple[bytes, str]], made: Iterable[tuple[Record, str]], unreadable: Iterable[str]
+    listing: Listing, kept: Sequence[tuple[bytes, str]], made: Sequence[tuple[Record, str]], unreadable: Iterable[str]
 ) -> KnownFiles | None:
     """Return what to remember of an observation: what was known before and still is, and what was read anew.
 
     None when nothing would be saved by it that is not saved by what was known before.
     """
-    hidden = frozenset(unreadable)
+    # The names of one inode are read again together, for what groups them is no part of their records.
+    paths = frozenset(unreadable)
+    inodes = {record.inode for record, _ in made if record.inode and record.path in paths}
     pairs, is_news = [*kept], not kept
     for record, line in made:
-        is_sure = record.path not in hidden and not _is_unsure(record, listing)
+        is_hidden = record.path in paths or record.inode in inodes
+        is_sure = not is_hidden and not _is_unsure(record, listing)
         is_news |= is_sure
         pairs.append((record.raw if is_sure else _UNSURE + record.raw, line))
     if not is_news:

@@ -3,13 +3,14 @@ r"""The shell program that prints what a machine's files are; it only reads, and
 It prints, each followed by a NUL: who it is, how ('gnu' or 'posix', and 'all' or 'changes'), the machine's clock; the
 records; an empty token; the digests; an empty token; the attributes, flags and complaints, which begin with '1', '2'
 and '3'; what find complained of; END. A record is TAB, type, name, '//', facts: no name holds '//'. Of 'changes' only
-the records come that are not among those on standard input, and those of the latter that are no more, without the TAB.
+the records come that are not among those on standard input, and those of the latter that are no more, without the TAB;
+behind them stands how many there were of both.
 """
 
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from redrill.machine.flags import KEPT
@@ -61,11 +62,11 @@ nl='
 # waits for another writer: whatever reads names from tee sorts them first, that is, takes them all.
 _GNU = r"""
 listing() {
-  walk '(' -type b -o -type c ')' -exec stat --printf "${tab}r%n//%t:%T\\0" '{}' + , \
-    -printf "$tab%y%p//%m %U %G %s %T@ %n %D:%i %C@ %l\\0" </dev/null
+  walk_together '(' '(' -type b -o -type c ')' -exec stat --printf "${tab}r%n//%t:%T\\0" '{}' + , \
+    -printf "$tab%y%p//%m %U %G %s %T@ %n %D:%i %C@ %l\\0" ')' </dev/null
 }
 changes() {
-  unpack | { listing | sort -z | comm -z -3 --nocheck-order /dev/fd/3 -; } 3<&0
+  unpack | { listing | sort -z | comm -z -3 --nocheck-order --total /dev/fd/3 -; } 3<&0
 }
 names() {
   sed -z -e '/^\t[^r]/!d' -e 's|//.*||' -e 's|^\t.||' | sort -z
@@ -87,7 +88,8 @@ sections() {
 }
 """
 
-# Tools print no NULs here, so files whose names hold newlines, or backslashes (which sha256sum escapes), go one by one.
+# BusyBox forgets an '-exec … +' that stands in parentheses. Tools print no NULs here, so files whose names hold newlines,
+# or backslashes (which sha256sum escapes), go one by one.
 _POSIX = r"""
 facts='%f %u %g %s %Y %h %d:%i %Z %y'
 one_record='for name do
@@ -137,9 +139,7 @@ case $tools in *lsattr*) lsattr=@LSATTR@ ;; esac
   if [ -n "${ROOT-}" ]; then read -r boot <run/boot-id; else read -r boot </proc/sys/kernel/random/boot_id; fi
 } 2>/dev/null
 identity="@KEY@ $machine $boot$tools"
-walk() {
-@WALK@
-}
+@AREAS@
 attributes() {
   printf 1 >&5
   words=$({
@@ -154,12 +154,13 @@ mode=listing
 IFS= read -r known
 # Another lsattr than that of e2fsprogs would open devices that it is asked about.
 is_gnu() {
-  [ -e /dev/fd/0 ] && comm -z /dev/null /dev/null && sed -z p /dev/null && find . -maxdepth 0 -printf '' &&
+  [ -e /dev/fd/0 ] && comm -z --total /dev/null /dev/null && sed -z p /dev/null && find . -maxdepth 0 -printf '' &&
     case $tools in *lsattr*) lsattr -Vd . ;; esac
 } >/dev/null 2>&1 </dev/null
-if is_gnu; then
-  kind=gnu
-  if [ -n "$machine" ] && [ -n "$boot" ] && [ "$known" = "$identity" ]; then mode=changes tab=; else tab='\t'; fi
+if [ -n "$machine" ] && [ -n "$boot" ] && [ "$known" = "$identity" ]; then
+  kind=gnu mode=changes tab=
+elif is_gnu; then
+  kind=gnu tab='\t'
 fi
 unpack() { case $tools in *zstd*) zstd -dcq ;; *) cat ;; esac; }
 case $kind in
@@ -175,13 +176,13 @@ produce() {
   words=$(sections 2>&1)
   printf '%s\0END\0' "$words" >&7
 }
-case $tools in *zstd*) produce 7>&1 | zstd -q -1 -c ;; *) produce 7>&1 ;; esac
+case $tools in *zstd*) produce 7>&1 | zstd -q --single-thread -1 -c ;; *) produce 7>&1 ;; esac
 """
 
 
 def manifest_program(areas: Sequence[Area]) -> str:
     """Return the program for these areas, which are looked at one after the other."""
-    program = _PROGRAM.replace("@GNU@", _GNU).replace("@POSIX@", _POSIX).replace("@WALK@", "\n".join(_walks(areas)))
+    program = _PROGRAM.replace("@GNU@", _GNU).replace("@POSIX@", _POSIX).replace("@AREAS@", "\n".join(_walks(areas)))
     words = {
         "@TAB@": "\t",
         "@GETFATTR@": shlex.quote(_GETFATTR),
@@ -197,16 +198,25 @@ def manifest_program(areas: Sequence[Area]) -> str:
     return program.replace("@KEY@", hashlib.sha256(program.encode("utf-8", "surrogateescape")).hexdigest())
 
 
-def _walks(areas: Sequence[Area]) -> list[str]:
-    """Return a line of shell for each path: it runs find there, with the arguments of the function it stands in."""
-    lines = []
-    for area in areas:
+def _walks(areas: Sequence[Area]) -> Iterator[str]:
+    """Yield shell functions that run find with their arguments: ``walk`` in one area after the other.
+
+    ``walk_together`` is for two areas at once; what find prints in the first waits in a sort for the second to end.
+    """
+    for number, area in enumerate(areas):
         patterns = (shlex.quote(re.sub(r"([*?\[\\])", r"\\\1", _name(path))) for path in area.skip)
         prune = " ".join(f"-path {pattern} -prune -o" for pattern in patterns)
-        for path in area.paths:
-            name = shlex.quote(_name(path))
-            lines.append(f"  if [ -e {name} ] || [ -h {name} ]; then find {name} -xdev {prune} '(' \"$@\" ')'; fi")
-    return lines
+        yield f"area_{number}() {{"
+        for name in (shlex.quote(_name(path)) for path in area.paths):
+            yield f'  if [ -e {name} ] || [ -h {name} ]; then find {name} -xdev {prune} "$@"; fi'
+        yield "}"
+    calls = [f'area_{number} "$@"' for number in range(len(areas))]
+    yield f"walk() {{ {'; '.join(calls)}; }}"
+    yield (
+        f"walk_together() {{ {calls[0]} | sort -z | {{ {'; '.join(calls[1:])}; cat; }}; }}"
+        if calls[1:]
+        else ('walk_together() { walk "$@"; }')
+    )
 
 
 def _name(path: str) -> str:

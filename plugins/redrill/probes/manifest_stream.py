@@ -44,7 +44,8 @@ class Record(NamedTuple):
 class Listing:
     """All that the program said; names are bytes as find gives them, ``gone`` are raw records that are no more.
 
-    ``is_change`` says that only what changed since what was known is in it, ``can_be_known`` that this is possible.
+    ``is_change`` says that only what changed since what was known is in it, ``can_be_known`` that this is possible;
+    ``offered`` is how many known records the machine has read.
     """
 
     identity: bytes = b""
@@ -53,6 +54,7 @@ class Listing:
     began: int = 0
     has_nanoseconds: bool = True
     gone: set[bytes] = field(default_factory=set)
+    offered: int = 0
     records: dict[bytes, Record] = field(default_factory=dict)
     devices: dict[bytes, str] = field(default_factory=dict)
     device_records: dict[bytes, bytes] = field(default_factory=dict)
@@ -124,7 +126,10 @@ def _read_records(tokens: Iterator[bytes], listing: Listing, *, is_posix: bool) 
     parse = _parse_posix if is_posix else _parse_gnu
     for token in tokens:
         if not token.startswith(b"\t"):
-            listing.gone.add(token)
+            if total := _TOTAL.fullmatch(token):
+                listing.offered = int(total[1]) + int(total[2])
+            else:
+                listing.gone.add(token)
             continue
         raw = token[1:]
         head, _, facts = raw.partition(b"//")
@@ -146,6 +151,7 @@ def _parse_gnu(raw: bytes, letter: bytes, name: bytes, facts: bytes) -> Record:
     return _record(raw, kind, name, (int(mode, 8), int(uid), int(gid), int(size), times), (links, inode, ctime, target))
 
 
+_TOTAL = re.compile(rb"([0-9]+)\t[0-9]+\t([0-9]+)\ttotal")
 _FRACTION = re.compile(rb"\.([0-9]{9}) ")
 
 

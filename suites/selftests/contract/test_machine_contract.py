@@ -238,6 +238,18 @@ def test_a_command_that_is_received_from_has_no_input(machine: Machine) -> None:
         assert b"".join(chunks) == b"end\n"
 
 
+def test_what_is_sent_while_receiving_comes_back_as_it_is(machine: Machine) -> None:
+    pieces = [bytes([number]) * 100_000 for number in range(200)]
+    with machine.receive("cat", soon(), iter(pieces)) as chunks:
+        assert hashlib.sha256(b"".join(chunks)).digest() == hashlib.sha256(b"".join(pieces)).digest()
+
+
+def test_a_command_that_is_received_from_need_not_take_what_is_sent(machine: Machine) -> None:
+    with machine.receive("echo end", soon(), iter(lambda: bytes(1 << 16), None)) as chunks:
+        assert b"".join(chunks) == b"end\n"
+    assert machine.run("echo alive", soon()).text == "alive"
+
+
 def stop_after(_chunk: bytes) -> None:
     raise ValueError("enough")
 

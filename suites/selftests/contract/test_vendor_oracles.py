@@ -190,6 +190,20 @@ def test_swupd_on_an_endpoint_of_its_own_is_asked_by_diagnose(make_world: Callab
     assert list((world.root / "run").iterdir()) == []
 
 
+def test_manifests_that_diagnose_fetched_tell_the_owners(make_world: Callable[[str], VendorWorld]) -> None:
+    """A freshly installed system has none of its own."""
+    world, case = make_world("swupd"), recorded_file("swupd/diagnose-clean")
+    client = world.root / "usr/bin/swupd"
+    server = world.root.parent / "server"
+    shutil.move(world.root / "var/lib/swupd/cache", server)
+    copy = f"case $word in --statedir=*) cp -r '{server}' \"${{word#*=}}/cache\" ;; esac"
+    client.write_text(f"#!/bin/sh\nfor word; do {copy}; done\ncat '{case}/stdout'\n")
+    client.chmod(0o755)
+    (world.root / "run").mkdir()
+    facts = hear_all(world.root, {})
+    assert (facts.is_known, facts.owner_of(PROGRAM)) == (True, "shop"), facts.states
+
+
 def test_configuration_of_ostree_differs_as_its_own_tool_says(make_world: Callable[[str], VendorWorld]) -> None:
     world = make_world("ostree")
     world.real("/etc/shop.conf").write_text("b=2\n")
@@ -210,6 +224,12 @@ def test_configuration_of_ostree_differs_as_its_own_tool_says(make_world: Callab
 def _etc_paths(entries: Mapping[str, Entry]) -> set[str]:
     defaults = {path.removeprefix("/usr") for path in entries if path.startswith("/usr/etc/")}
     return defaults | {path for path in entries if path.startswith("/etc/")}
+
+
+def test_another_mode_in_a_deployment_is_told_once(make_world: Callable[[str], VendorWorld]) -> None:
+    world = make_world("ostree")
+    world.real(PROGRAM).chmod(0o4755)
+    assert found(world) == {(PROGRAM, DeviationKind.MODE)}
 
 
 def test_contents_of_ostree_differ_as_its_own_tool_says(make_world: Callable[[str], VendorWorld]) -> None:
@@ -243,6 +263,13 @@ def test_dpkg_looks_for_a_diverted_file_where_it_was_diverted_to(make_world: Cal
     assert found(world) == set()
     world.real(f"{PROGRAM}.old").write_text("changed\n")
     assert found(world) == {(f"{PROGRAM}.old", DeviationKind.MODIFIED)}
+
+
+def test_dpkg_tells_a_changed_program_and_its_new_rights_apart(make_world: Callable[[str], VendorWorld]) -> None:
+    world = make_world("dpkg")
+    world.real(PROGRAM).write_text("other\n")
+    world.real(PROGRAM).chmod(0o4755)
+    assert found(world) == {(PROGRAM, DeviationKind.MODIFIED), (PROGRAM, DeviationKind.MODE)}
 
 
 def test_dpkg_expects_what_was_registered_as_an_override(make_world: Callable[[str], VendorWorld]) -> None:

@@ -113,7 +113,7 @@ def test_stale_copies_are_found_after_the_drill_that_brought_them_back(fleet: Pa
 
 
 def test_an_endpoint_that_was_redeployed_once_runs_the_new_image(fleet: Path) -> None:
-    """From then on the new defaults are the old ones, too: what hides them is told by the drill that brought it back."""
+    """From then on the new defaults are the old ones: what hides them is told by the drill that brought it back."""
     run(fleet, "--redrill-mode=replace")
     observed = run(fleet)
     assert observed.red == set(), observed.output[-4000:]

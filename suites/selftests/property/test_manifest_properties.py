@@ -26,13 +26,17 @@ ENTRIES = st.builds(
     device=st.none() | st.just("7:70000"),
     link_group=st.none() | PATHS,
     xattrs=XATTRS.map(lambda found: tuple(sorted(found.items()))),
+    flags=st.sampled_from(["", "i", "ia", "d"]),
 )
 MANIFESTS = st.builds(
     Manifest,
     entries=st.lists(ENTRIES, max_size=6).map(lambda entries: {entry.path: entry for entry in entries}),
     unreadable=st.lists(PATHS, max_size=2).map(tuple),
     has_xattrs=st.booleans(),
+    has_flags=st.booleans(),
+    has_nanoseconds=st.booleans(),
 )
+KNOWING = {"has_xattrs": True, "has_flags": True, "has_nanoseconds": True}
 
 
 @given(MANIFESTS)
@@ -62,7 +66,7 @@ def test_a_comparison_the_other_way_round_is_its_mirror(one, other):
 
 @given(MANIFESTS, MANIFESTS)
 def test_manifests_without_a_difference_have_the_same_entries(one, other):
-    one, other = replace(one, has_xattrs=True), replace(other, has_xattrs=True)
+    one, other = replace(one, **KNOWING), replace(other, **KNOWING)
     assert (compare(one, other) == []) == (one.entries == other.entries)
 
 
@@ -82,10 +86,19 @@ def test_a_changed_entry_differs_in_exactly_what_was_changed(manifest, old, new)
     assert {difference.attribute for difference in compare(before, after)} == changed
 
 
-@given(MANIFESTS, MANIFESTS)
-def test_unknown_attributes_never_differ(one, other):
-    found = compare(replace(one, has_xattrs=False), other)
-    assert not [difference for difference in found if difference.attribute == "xattrs"]
+@given(MANIFESTS, MANIFESTS, st.sampled_from(["xattrs", "flags"]))
+def test_what_one_side_does_not_know_never_differs(one, other, attribute):
+    found = compare(replace(one, **{f"has_{attribute}": False}), other)
+    assert not [difference for difference in found if difference.attribute == attribute]
+
+
+@given(MANIFESTS, st.integers(0, 10**9 - 1))
+def test_parts_of_seconds_that_one_side_does_not_know_never_differ(manifest, part):
+    def moved(nanoseconds: int) -> int:
+        return nanoseconds // 10**9 * 10**9 + part
+
+    entries = {path: replace(entry, mtime_ns=moved(entry.mtime_ns)) for path, entry in manifest.entries.items()}
+    assert compare(replace(manifest, entries=entries, has_nanoseconds=False), manifest) == []
 
 
 @given(MANIFESTS, MANIFESTS)

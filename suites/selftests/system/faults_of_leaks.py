@@ -47,7 +47,7 @@ OWNERS = (
     fault(
         "a system group has another number than in the image",
         "web-1",
-        "owners_are_who_they_were",
+        "uids_and_gids_mean_the_same_names",
         "dbus-daemon-launch-helper is setuid for one group only; now any other group may call it.",
         "sed -i 's/^messagebus:x:[0-9]*:/messagebus:x:990:/' /etc/group",
         needs_rebuild=True,
@@ -55,7 +55,7 @@ OWNERS = (
     fault(
         "two groups have swapped their numbers",
         "db-1",
-        "owners_are_who_they_were",
+        "uids_and_gids_mean_the_same_names",
         "A setgid program of the image runs with the rights of the other group.",
         "ssh=$(getent group _ssh | cut -d: -f3); mail=$(getent group mail | cut -d: -f3); "
         'sed -i "s/^_ssh:x:$ssh:/_ssh:x:$mail:/; s/^mail:x:$mail:/mail:x:$ssh:/" /etc/group',
@@ -64,7 +64,7 @@ OWNERS = (
     fault(
         "data belongs to a system account that was deleted",
         "kv-1",
-        "owners_are_who_they_were",
+        "uids_and_gids_mean_the_same_names",
         "The next system account gets the number, and the data with it.",
         "mkdir -p /var/lib/retired && chown 742:742 /var/lib/retired",
         heal="rm -r /var/lib/retired",

@@ -92,6 +92,19 @@ def test_no_file_has_changed_but_for_churn(observed, index: int) -> None:
     assert unexplained(compare(before, after), churn_rules(())) == []
 
 
+def test_a_whole_observation_takes_three_round_trips(lab: Fleet, tmp_path: Path) -> None:
+    bench = Bench(lab, lab.endpoint("web-1"), Mode.OBSERVE, tmp_path)
+    bench.evidence.image_wanted = learn_image(bench, provisioner_of(lab, "web-1"))
+    bench._machine = machine = CountingMachine(connect(lab, "web-1"))
+    for kind in ("first", "second"):
+        machine.calls.clear()
+        observation = take_observation(bench, "after", Deadline.after(120))
+        assert machine.calls == ["batch", "receive", "receive"][: len(machine.calls)], kind
+        assert observation.unknown == {}
+    assert observation.reused_digests > 5000
+    bench.disconnect()
+
+
 @pytest.mark.parametrize("index", range(len(NAMES)), ids=NAMES)
 def test_the_system_is_as_before(observed, index: int) -> None:
     assert observed[1][index][1] == observed[2][index][1]

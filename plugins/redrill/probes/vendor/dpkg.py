@@ -9,7 +9,7 @@ from functools import cache
 from redrill.model.manifest import EntryKind
 from redrill.model.vendor import Conffile, Deviation, DeviationKind, Expected, OracleState, VendorFacts
 from redrill.probes.vendor.alternatives import parse_alternatives
-from redrill.probes.vendor.protocol import Answer, sections
+from redrill.probes.vendor.protocol import Answer, lines_of, sections
 
 _QUESTION = r"""
 db="$ROOT/var/lib/dpkg"
@@ -88,7 +88,7 @@ class DpkgOracle:
         }
         for link in links:
             paths.setdefault(facts.canonical(link), Expected("alternatives", EntryKind.SYMLINK, is_optional=True))
-        checked = answer.check.splitlines() if answer.check else []
+        checked = lines_of(answer.check or "")
         return replace(facts, paths=paths, deviations=tuple(_parse_failures(checked, paths, facts.canonical)))
 
 

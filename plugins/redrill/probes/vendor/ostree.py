@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from redrill.model.manifest import EntryKind
 from redrill.model.vendor import Deviation, DeviationKind, Expected, OracleState, VendorFacts
-from redrill.probes.vendor.protocol import Answer, sections
+from redrill.probes.vendor.protocol import Answer, lines_of, sections
 
 _FIND = r"""
 sysroot="$ROOT/sysroot"
@@ -43,7 +43,7 @@ _WORDS = {
     DeviationKind.MISSING: "in the commit, but not here",
     DeviationKind.EXTRA: "not in the commit",
 }
-_OWN = ("/usr", "/boot", "/opt")
+_OWN = ("/usr/", "/boot/", "/opt/")
 
 
 class OstreeOracle:
@@ -62,7 +62,7 @@ class OstreeOracle:
         name, commit = read_deployment(parts["status"])
         owner = f"{name} {commit[:12]}"
         paths = dict(_parse_files(parts["files"], owner))
-        deviations = list(_parse_changes(answer.check.splitlines() if answer.check else [], owner))
+        deviations = list(_parse_changes(lines_of(answer.check or ""), owner))
         unlocked = find_unlocked(parts["status"], "\n".join(parts["bootc"]))
         if unlocked:
             deviations.append(Deviation("/usr", DeviationKind.MODIFIED, unlocked, owner))

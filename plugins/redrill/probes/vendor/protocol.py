@@ -38,7 +38,12 @@ class Oracle(Protocol):
         """Return what was said; ValueError or LookupError when it cannot be understood."""
 
 
+def lines_of(text: str) -> list[str]:
+    """Return lines that end with a newline and with nothing else: names of files may hold every other separator."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def sections(text: str) -> dict[str, list[str]]:
     """Return the lines of each part of an answer by its headline."""
     parts = (part.partition("\n") for part in text.split(SECTION)[1:])
-    return {headline: body.removesuffix("\n").split("\n") if body else [] for headline, _, body in parts}
+    return {headline: lines_of(body) for headline, _, body in parts}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from redrill.model.manifest import EntryKind
 from redrill.model.vendor import Conffile, Expected, OracleState, VendorFacts
-from redrill.probes.vendor.protocol import Answer
+from redrill.probes.vendor.protocol import Answer, lines_of
 
 _FIELDS = (
     *("%{=NAME}", "%{FILEFLAGS}", "%{FILESTATES}", "%{FILEMODES:octal}", "%{FILEUSERNAME}", "%{FILEGROUPNAME}"),
@@ -63,7 +63,7 @@ class RpmOracle:
 
 
 def _parse(text: str) -> Iterator[tuple[str, Expected]]:
-    for line in text.splitlines():
+    for line in lines_of(text):
         name, flag_bits, state, mode_bits, user, group, digest, target, path = line.split("\t", len(_FIELDS) - 1)
         flags, mode = int(flag_bits), int(mode_bits, 8)
         kind = _KINDS.get(mode & 0o170000)

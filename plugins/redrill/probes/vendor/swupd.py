@@ -8,7 +8,7 @@ from pathlib import Path
 from redrill.model.globs import compile_glob
 from redrill.model.manifest import EntryKind
 from redrill.model.vendor import Deviation, DeviationKind, Expected, OracleState, VendorFacts
-from redrill.probes.vendor.protocol import Answer, sections
+from redrill.probes.vendor.protocol import SECTION, Answer, lines_of, sections
 from redrill.probes.vendor.swupd_manifest import (
     MISSING,
     Line,
@@ -26,11 +26,11 @@ part() { printf '\036%s\n' "$1"; }
 part version; sed -n 's/^VERSION_ID=//p' "$ROOT/usr/lib/os-release" | tr -d '"'\'
 part bundles; ls "$clear/bundles"
 for file in "$ROOT"/var/lib/swupd/cache/*/manifest/*/Manifest.*; do
-  case $file in *.sig | *.tar | *'*'*) ;; *) part "${file#"$ROOT"}"; cat "$file" || exit 1 ;; esac
+  case $file in *.sig | *.tar | *'*'*) ;; *) part "$file"; cat "$file" || exit 1 ;; esac
 done
 """
-# It writes locks, reports and manifests below its state directory, so it gets one of its own that knows what is cached;
-# with a mirror that does not answer it would try for two minutes.
+# It writes locks, reports and manifests below its state directory, so it gets one of its own that knows what is cached,
+# and what it fetched is read from there; with a mirror that does not answer it would try for two minutes.
 _CHECK = r"""
 [ -d "$ROOT/usr/share/clear/bundles" ] || exit 77
 PATH="$ROOT/usr/bin:$PATH"
@@ -46,6 +46,9 @@ done
 set -- diagnose --picky --no-progress --statedir="$own" --max-retries=1 --retry-delay=1
 timeout 60 swupd "$@" 2>&1
 printf '\nexit %s\n' $?
+for file in "$own"/cache/*/manifest/*/Manifest.*; do
+  case $file in *.sig | *.tar | *'*'*) ;; *) printf '\036%s\n' "$file"; cat "$file" ;; esac
+done
 """
 
 _FOUND = re.compile(r" -> (Missing file|Hash mismatch for file|File that should be deleted|Extra file): (.+)")
@@ -78,12 +81,12 @@ class SwupdOracle:
 
     def hear(self, answer: Answer) -> VendorFacts:
         """Return what manifests and diagnose say; ValueError or LookupError when they cannot be understood."""
-        parts = sections(answer.question)
-        paths, reason = _read_manifests(parts)
+        diagnosis, _, fetched = (answer.check or "").partition(SECTION)
+        paths, reason = _read_manifests(sections(answer.question) | sections(SECTION + fetched))
         deviations: tuple[Deviation, ...] = ()
         is_thorough = False
         if answer.check is not None:
-            found, why = read_diagnosis(answer.check)
+            found, why = read_diagnosis(diagnosis)
             deviations, reason, is_thorough = tuple(found), reason or why, not why
         elif answer.root is not None and not reason:
             deviations, is_thorough = tuple(survey(answer.root, paths)), True
@@ -178,7 +181,7 @@ def read_diagnosis(text: str) -> tuple[list[Deviation], str]:
     if not re.fullmatch(r"exit \d+", last):
         raise ValueError(f"The diagnosis ends with {last[:80]!r} instead of its exit status.")
     status = int(last.removeprefix("exit "))
-    lines = [line.rsplit("\r", 1)[-1] for line in body.splitlines()]
+    lines = [line.rsplit("\r", 1)[-1] for line in lines_of(body)]
     found = list(_find_in_json(lines) if body.startswith("[\n") else _find_in_text(lines))
     is_complete = any("Diagnose successful" in line for line in lines)
     if status == 0 and is_complete:

@@ -47,11 +47,11 @@ def parse_manifest(text: str) -> tuple[dict[str, str], list[Line]]:
         raise ValueError(f"This is no manifest of swupd: it begins with {first[:80]!r}.")
     pairs = (line.partition(":\t") for line in rest.splitlines())
     header = {"format": number} | {key: value for key, _, value in pairs}
-    return header, list(_parse_lines(body.splitlines()))
+    return header, list(_parse_lines(body.split("\n")))
 
 
 def _parse_lines(lines: Iterable[str]) -> Iterator[Line]:
-    for line in lines:
+    for line in filter(None, lines):
         columns = line.split("\t", _COLUMNS - 1)
         if len(columns) != _COLUMNS or len(columns[0]) != 4:
             raise ValueError(f"This is no line of a manifest: {line[:200]!r}.")
