@@ -72,13 +72,18 @@ def find_stale_copies(drift: Drift) -> list[Finding]:
 
 
 def find_items(sides: EtcSides) -> list[EtcItem]:
-    """Return what is to be said of /etc, in the order of the paths, one item a path."""
+    """Return what is to be said of /etc, in the order of the paths: of each path the gravest."""
     resolver = Resolver(sides.here)
-    return [item for path in sides.paths if (item := next(_judge(sides, resolver, path), None))]
+    found = (list(_judge(sides, resolver, path)) for path in sides.paths)
+    return [min(items, key=_gravity) for items in found if items]
+
+
+def _gravity(item: EtcItem) -> int:
+    return list(Severity).index(_GRADES[item.kind][0])
 
 
 def _judge(sides: EtcSides, resolver: Resolver, path: str) -> Iterator[EtcItem]:
-    """Yield what can be said of a path, the gravest first."""
+    """Yield all that can be said of a path."""
     if path.startswith(_ALTERNATIVES):
         yield from _judge_alternative(sides, resolver, path)
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from redrill.analysis.drift import Drift
 from redrill.drill.evidence import read_manifest
-from redrill.drill.texts import Texts, read_stored_texts
+from redrill.drill.text_evidence import Texts, read_stored_texts
 from redrill.drill.vendor_evidence import read_vendor
 from redrill.errors import UnknownFactError
 from redrill.model.manifest import Entry, EntryKind

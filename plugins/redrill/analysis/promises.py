@@ -46,3 +46,10 @@ PROMISES: Mapping[str, Analysis] = {
     etc.ETC: etc.find_stale_copies,
 }
 """Each analysis raises UnknownFactError when the evidence does not know what it needs."""
+
+
+def is_about(promise: str, drift: Drift) -> bool:
+    """Whether a promise can be judged at all of this record: some need a drill, one what the fleet file declares."""
+    if promise in (files.RESTORED, files.SETTLED):
+        return drift.record.mode.is_destructive
+    return promise != desired_state.DESIRED_STATE or drift.endpoint.desired_state is not None

@@ -1,4 +1,4 @@
-"""Files of many sorted lines, none of them empty: compressed, private, written and compared in pieces that fit into little memory."""
+"""Files of many sorted lines, none of them empty: compressed, private, compared in pieces that need little memory."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, zip_longest

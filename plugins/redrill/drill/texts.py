@@ -1,22 +1,20 @@
 """The texts of a configuration that is not the vendor's: what is here, and what the image has in its place."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from redrill.drill.bench import Bench
 from redrill.drill.evidence import read_part
+from redrill.drill.text_evidence import Texts, write_texts
 from redrill.drill.vendor_evidence import read_vendor
-from redrill.errors import MachineError, RedrillError
+from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Entry, EntryKind
 from redrill.model.observation import Observation
 from redrill.model.vendor import Conffile
-from redrill.private import write_private
 from redrill.probes.etc_rules import etc_rules
 from redrill.probes.texts import LARGEST, as_text, read_texts
 from redrill.provisioners.protocol import Unpacked
@@ -30,15 +28,6 @@ _DIRECTIVE = re.compile(
     r"(?!(?:yes|no|on|off|true|false|none|required|sufficient)\b|[=\[/])\S.*$",
     re.IGNORECASE | re.MULTILINE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """Texts by path, without secrets: of the endpoint and of the image; ``md5`` are digests of the image's files."""
-
-    endpoint: Mapping[str, str] = field(default_factory=dict)
-    image: Mapping[str, str] = field(default_factory=dict)
-    md5: Mapping[str, str] = field(default_factory=dict)
 
 
 def add_texts(bench: Bench, observation: Observation, moment: str, deadline: Deadline) -> Observation:
@@ -109,19 +98,3 @@ def _read_image(image: Path | None, paths: Iterable[str]) -> Iterator[tuple[str,
 def hide(text: str) -> str:
     """Return a configuration without the secrets in it; the number of lines stays."""
     return _DIRECTIVE.sub(lambda match: f"{match['name']}[redacted]", redact(text))
-
-
-def write_texts(texts: Texts, file: Path) -> Path:
-    """Write texts as JSON and return the file."""
-    value = {"endpoint": dict(texts.endpoint), "image": dict(texts.image), "md5": dict(texts.md5)}
-    return write_private(file, json.dumps(value, indent=1) + "\n")
-
-
-def read_stored_texts(run_dir: Path, relative: Path | None) -> Texts:
-    """Return the texts of a run's evidence, none when it has none; RedrillError when they cannot be understood."""
-    if relative is None:
-        return Texts()
-    try:
-        return Texts(**json.loads((run_dir / relative).read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise RedrillError(f"The evidence '{run_dir / relative}' cannot be read: {error}.") from error

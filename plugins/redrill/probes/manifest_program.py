@@ -88,8 +88,8 @@ sections() {
 }
 """
 
-# BusyBox forgets an '-exec … +' that stands in parentheses. Tools print no NULs here, so files whose names hold newlines,
-# or backslashes (which sha256sum escapes), go one by one.
+# BusyBox forgets an '-exec … +' that stands in parentheses. Tools print no NULs here, so files whose names hold
+# newlines, or backslashes (which sha256sum escapes), go one by one.
 _POSIX = r"""
 facts='%f %u %g %s %Y %h %d:%i %Z %y'
 one_record='for name do

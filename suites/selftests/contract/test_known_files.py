@@ -68,7 +68,8 @@ def require_as_read(tree: Path, seen: Seen) -> None:
     assert compare(walk(tree, STATE_PATHS), seen.manifests[0].parse()) == []
 
 
-def test_nothing_is_read_again_when_nothing_has_changed(tree, aged):
+@pytest.mark.usefixtures("aged")
+def test_nothing_is_read_again_when_nothing_has_changed(tree):
     first = look(tree)
     again = look(tree, first.known)
     assert again.reused == len([entry for entry in whole(first).entries.values() if entry.sha256])
@@ -111,7 +112,10 @@ CHANGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a hard link less": ("home/user/a-hard-link-that-sorts-first", lambda path: path.unlink()),
     "a link to elsewhere": ("home/user/links/loop", lambda path: (path.unlink(), path.symlink_to("there"))),
     "a file gone": ("home/user/tab\t", lambda path: path.unlink()),
-    "a tree gone": ("home/user/read-only", lambda path: (path.chmod(0o700), *map(os.unlink, path.iterdir()), path.rmdir())),
+    "a tree gone": (
+        "home/user/read-only",
+        lambda path: (path.chmod(0o700), *map(os.unlink, path.iterdir()), path.rmdir()),
+    ),
     "a new file": ("usr/new\n-file", lambda path: path.write_bytes(b"new")),
     "a tree renamed": ("var/lib/deep", lambda path: path.rename(path.with_name("deeper"))),
     "a file instead of a directory": ("var/lib/deep/er", lambda path: (path.rmdir(), path.write_bytes(b"file"))),
@@ -120,9 +124,10 @@ CHANGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
+@pytest.mark.usefixtures("aged")
 @pytest.mark.skipif(os.geteuid() != 0, reason="devices, owners and flags need root")
 @pytest.mark.parametrize("change", CHANGES)
-def test_every_change_is_seen_and_nothing_else_is_read_again(tree, aged, change):
+def test_every_change_is_seen_and_nothing_else_is_read_again(tree, change):
     path, work = CHANGES[change]
     first = look(tree)
     work(tree / path)
@@ -132,8 +137,9 @@ def test_every_change_is_seen_and_nothing_else_is_read_again(tree, aged, change)
     require_as_read(tree, again)
 
 
+@pytest.mark.usefixtures("aged")
 @pytest.mark.skipif(os.geteuid() != 0, reason="devices, owners and flags need root")
-def test_what_is_known_is_carried_on_from_one_look_to_the_next(tree, aged):
+def test_what_is_known_is_carried_on_from_one_look_to_the_next(tree):
     known = remember(tree)
     for path, work in list(CHANGES.values())[:9]:
         work(tree / path)
@@ -150,8 +156,9 @@ def test_a_file_that_had_just_changed_is_read_again(tree):
     assert again.manifests == first.manifests
 
 
+@pytest.mark.usefixtures("aged")
 @pytest.mark.parametrize("file", ["run/boot-id", "etc/machine-id"])
-def test_after_a_boot_or_on_another_machine_everything_is_read(tree, aged, file):
+def test_after_a_boot_or_on_another_machine_everything_is_read(tree, file):
     known = remember(tree)
     (tree / file).write_text(f"{BOOT_ID[::-1]}\n")
     seen = look(tree, known)
@@ -159,26 +166,30 @@ def test_after_a_boot_or_on_another_machine_everything_is_read(tree, aged, file)
     require_as_read(tree, seen)
 
 
+@pytest.mark.usefixtures("aged")
 @pytest.mark.parametrize("file", ["run/boot-id", "etc/machine-id"])
-def test_of_a_machine_that_does_not_say_who_it_is_nothing_is_known(tree, aged, file):
+def test_of_a_machine_that_does_not_say_who_it_is_nothing_is_known(tree, file):
     (tree / file).unlink()
     assert look(tree).known is None
 
 
+@pytest.mark.usefixtures("aged")
 @pytest.mark.parametrize("tool", ["getfattr", "lsattr", "zstd"])
-def test_with_other_tools_than_before_everything_is_read(tree, aged, tmp_path, tool):
+def test_with_other_tools_than_before_everything_is_read(tree, tmp_path, tool):
     few = machine_without(tool, tree, tmp_path / "tools")
     assert look(tree, look(few).known).reused == 0
     assert look(few, remember(tree)).reused == 0
 
 
-def test_without_zstd_what_is_known_travels_as_it_is(tree, aged, tmp_path):
+@pytest.mark.usefixtures("aged")
+def test_without_zstd_what_is_known_travels_as_it_is(tree, tmp_path):
     machine = machine_without("zstd", tree, tmp_path / "tools")
     first = look(machine)
     assert look(machine, first.known).reused > 25
 
 
-def test_an_unreadable_file_is_tried_again(tree, aged, tmp_path):
+@pytest.mark.usefixtures("aged")
+def test_an_unreadable_file_is_tried_again(tree, tmp_path):
     broken = machine_with("sha256sum", "exit 1", tree, tmp_path / "tools")
     (tmp_path / "tools/openssl").symlink_to(tmp_path / "tools/sha256sum")
     first = look(broken)
@@ -186,13 +197,15 @@ def test_an_unreadable_file_is_tried_again(tree, aged, tmp_path):
     require_as_read(tree, look(tree, first.known))
 
 
-def test_known_records_out_of_order_cost_time_only(tree, aged):
+@pytest.mark.usefixtures("aged")
+def test_known_records_out_of_order_cost_time_only(tree):
     known = remember(tree)
     shuffled = replace(known, records=known.records[::-1], lines=known.lines[::-1])
     require_as_read(tree, look(tree, shuffled))
 
 
-def test_what_the_machine_cannot_unpack_is_not_known(tree, aged, tmp_path):
+@pytest.mark.usefixtures("aged")
+def test_what_the_machine_cannot_unpack_is_not_known(tree, tmp_path):
     broken = machine_with("zstd", 'case $1 in -d*) exit 1 ;; esac; REAL "$@"', tree, tmp_path / "tools")
     require_as_read(tree, look(broken, remember(tree)))
 

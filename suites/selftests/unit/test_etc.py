@@ -10,7 +10,7 @@ import pytest
 from redrill.analysis.etc import EtcItem, find_items
 from redrill.analysis.etc_diffs import render_items
 from redrill.analysis.etc_sides import EtcSides
-from redrill.drill.texts import Texts
+from redrill.drill.text_evidence import Texts
 from redrill.model.manifest import Entry, EntryKind
 from redrill.model.three_way import EtcKind
 from redrill.model.vendor import Conffile, Expected, OracleState, VendorFacts
@@ -165,6 +165,11 @@ def test_a_file_that_nobody_knows_the_old_default_of_is_unknown() -> None:
 def test_configuration_of_a_package_that_left_it_behind_is_an_orphan(conffile: Conffile, words: str) -> None:
     item = told(sides(files(a="1"), vendor=conffiles(a=conffile)))
     assert (item.kind, words in item.detail) == (EtcKind.ORPHAN, True)
+
+
+def test_of_two_things_to_be_said_of_a_path_the_graver_is_told() -> None:
+    edited_and_obsolete = Conffile("old", "a" * 32, "b" * 32, is_obsolete=True)
+    assert found(sides(files(a="1"), vendor=conffiles(a=edited_and_obsolete))) == {"/etc/a": EtcKind.ORPHAN}
 
 
 def test_defaults_in_usr_etc_are_the_base_of_an_ostree_system() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from redrill.drill.texts import Texts, choose_paths, hide, read_stored_texts, take_texts, write_texts
+from redrill.drill.text_evidence import Texts, read_stored_texts, write_texts
+from redrill.drill.texts import choose_paths, hide, take_texts
 from redrill.machine.local_machine import LocalMachine
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Entry, EntryKind
