@@ -6,8 +6,10 @@ from itertools import groupby
 from operator import attrgetter
 
 from redrill.analysis.drift import Drift
+from redrill.model.attributes import NAMELESS, Names, render_xattrs
 from redrill.model.finding import Finding, Severity
 from redrill.model.manifest import Difference
+from redrill.model.observation import Observation
 from redrill.model.values import is_inside
 from redrill.redaction import is_sensitive
 
@@ -69,33 +71,39 @@ _COMMON: Mapping[str, Grade] = {
     "hard links": (Severity.MINOR, "a change by one name no longer shows by the other"),
     "owner": (Severity.MAJOR, "another user or group may now do what only the right one could"),
     "attributes": (Severity.MAJOR, "access lists and security attributes decide who may do what"),
+    "flags": (Severity.MAJOR, "the flags of chattr decide whether updates and restores can replace it"),
 }
 _OTHER: Grade = (Severity.MAJOR, "it is not what it should be")
 
 
 def find_restored(drift: Drift) -> list[Finding]:
     """Return how the restored trees differ from the backup."""
-    return list(grade(RESTORED, drift.endpoint.name, drift.restored()))
+    return list(grade(RESTORED, drift.endpoint.name, drift.restored(), _names(drift.latest)))
 
 
 def find_settled(drift: Drift) -> list[Finding]:
     """Return what has changed in the state paths since the restore, but for churn."""
-    return list(grade(SETTLED, drift.endpoint.name, drift.settled()))
+    return list(grade(SETTLED, drift.endpoint.name, drift.settled(), _names(drift.latest)))
 
 
 def find_system(drift: Drift) -> list[Finding]:
     """Return how the running system differs from its image outside the state paths."""
-    return list(grade(SYSTEM, drift.endpoint.name, drift.changed_from_image(drift.latest)))
+    return list(grade(SYSTEM, drift.endpoint.name, drift.changed_from_image(drift.latest), _names(drift.latest)))
 
 
 def find_by_hand(drift: Drift) -> list[Finding]:
     """Return how the system differed from its image before the wipe; without one ``find_system`` tells it."""
     if drift.record.before is None:
         return []
-    return list(grade(BY_HAND, drift.endpoint.name, drift.changed_from_image(drift.earliest)))
+    return list(grade(BY_HAND, drift.endpoint.name, drift.changed_from_image(drift.earliest), _names(drift.earliest)))
 
 
-def grade(promise: str, endpoint: str, differences: Iterable[Difference]) -> Iterator[Finding]:
+def _names(observation: Observation) -> Names:
+    users = {account.uid: name for name, account in observation.users.items()}
+    return Names(users, {gid: name for name, gid in observation.groups.items()})
+
+
+def grade(promise: str, endpoint: str, differences: Iterable[Difference], names: Names = NAMELESS) -> Iterator[Finding]:
     """Yield a finding for each path and sort of change; the differences of a path stand together."""
     for path, own in groupby(differences, attrgetter("path")):
         for kind, changes in _sort(own).items():
@@ -105,7 +113,7 @@ def grade(promise: str, endpoint: str, differences: Iterable[Difference]) -> Ite
                 kind=kind,
                 endpoint=endpoint,
                 subject=path,
-                detail=", ".join(map(_tell, changes.values())),
+                detail=", ".join(_tell(change, names) for change in changes.values()),
                 severity=severity,
                 why=why,
                 group=_group(path),
@@ -150,22 +158,26 @@ def _grade_mode(path: str, change: Difference) -> Grade:
     return Severity.MAJOR, "whoever needs it may no longer get at it"
 
 
-def _tell(change: Difference) -> str:
+def _tell(change: Difference, names: Names) -> str:
     if change.attribute == "missing":
         return f"missing, a {change.expected} is expected"
     if change.attribute == "unexpected":
         return f"unexpected {change.found}"
-    found, expected = (_show(change.attribute, value) for value in (change.found, change.expected))
+    if change.attribute == "xattrs":
+        return render_xattrs(change.expected, change.found, names)
+    found, expected = (_show(change.attribute, value, names) for value in (change.found, change.expected))
     return f"{change.attribute.removesuffix('_ns')} is {found}, expected {expected}"
 
 
-def _show(attribute: str, value: object) -> str:
+def _show(attribute: str, value: object, names: Names) -> str:
+    if attribute in ("uid", "gid") and isinstance(value, int):
+        return names.user(value) if attribute == "uid" else names.group(value)
+    if attribute == "flags":
+        return f"'{value}'" if value else "none"
     if attribute == "mode" and isinstance(value, int):
         return f"{value:04o}"
     if attribute == "mtime_ns" and isinstance(value, int):
         return f"{datetime.fromtimestamp(value // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{value % 10**9:09d}Z"
-    if attribute == "xattrs" and isinstance(value, tuple):
-        return " ".join(f"{name}={data[:24]}" for name, data in value) or "none"
     if attribute == "sha256" and value:
         return f"{str(value)[:12]}…"
     return str(value)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from redrill.drill.line_file import differing_lines, read_lines, write_lines
 from redrill.errors import FleetError, RedrillError
-from redrill.model.manifest import Entry, Manifest, ManifestLines, parse_entry, parse_header, split_lines
+from redrill.model.manifest import Entry, Manifest, ManifestLines, line_prefixes, parse_entry, parse_header
 from redrill.model.record import DrillRecord
 from redrill.private import write_private
 
@@ -35,8 +35,8 @@ def read_part(run_dir: Path, relative: Path, parents: Sequence[str]) -> dict[str
     with _explained(run_dir / relative):
         lines = read_lines(run_dir / relative)
         parse_header(next(lines, "{}"))
-        inside, _ = split_lines(list(lines), parents)
-        return {entry.path: entry for entry in map(parse_entry, inside)}
+        prefixes = line_prefixes(parents)
+        return {entry.path: entry for line in lines if line.startswith(prefixes) for entry in [parse_entry(line)]}
 
 
 def read_differing(run_dir: Path, one: Path, other: Path) -> tuple[Manifest, Manifest]:

@@ -7,13 +7,12 @@ from pathlib import Path
 import zstandard
 
 from redrill.drill.guards.schedule import state_folder
+from redrill.drill.line_file import compress, in_blocks
 from redrill.errors import GuardError
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.private import write_private_bytes
 from redrill.probes.known_files import KnownFiles
 from redrill.redaction import redact_known
-
-_LEVEL = 1
 
 
 class LastSeen:
@@ -36,12 +35,10 @@ class LastSeen:
     def keep(self, known: KnownFiles) -> None:
         """Remember this instead, unless a name in it is a secret; where that cannot be, only time is lost."""
         with suppress(OSError, GuardError):
-            names = "\n".join(known.lines)
-            if redact_known(names) != names:
+            if any(redact_known(line) != line for line in in_blocks(known.lines)):
                 self._file().unlink(missing_ok=True)
-                return
-            compressor = zstandard.ZstdCompressor(_LEVEL, write_checksum=True)
-            write_private_bytes(self._file(), [compressor.compress(b"".join(known.dump()))])
+            else:
+                write_private_bytes(self._file(), compress(known.dump()))
 
     def _file(self) -> Path:
         return state_folder() / "seen" / f"{self._name}.zst"

@@ -9,23 +9,27 @@ import zstandard
 from redrill.private import write_private_bytes
 from redrill.redaction import redact_known
 
-_LEVEL = 3
 _LINES_AT_ONCE = 2000
 _READ = 1 << 17
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> Path:
     """Write ASCII lines, without known secrets, as one checked zstd frame of mode 0600, whole or not at all."""
-    return write_private_bytes(path, compress_lines(lines))
+    blocks = (redact_known(f"{block}\n").encode("ascii", "backslashreplace") for block in in_blocks(lines))
+    return write_private_bytes(path, compress(blocks, level=3))
 
 
-def compress_lines(lines: Iterable[str]) -> Iterator[bytes]:
-    """Yield lines, without known secrets, as one zstd frame with a checksum."""
-    compressor = zstandard.ZstdCompressor(_LEVEL, write_checksum=True).compressobj()
+def in_blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines, many at a time, joined by newlines."""
     iterator = iter(lines)
     while block := list(islice(iterator, _LINES_AT_ONCE)):
-        block.append("")
-        yield compressor.compress(redact_known("\n".join(block)).encode("ascii", "backslashreplace"))
+        yield "\n".join(block)
+
+
+def compress(chunks: Iterable[bytes], level: int = 1) -> Iterator[bytes]:
+    """Yield chunks as one zstd frame with a checksum."""
+    compressor = zstandard.ZstdCompressor(level, write_checksum=True).compressobj()
+    yield from map(compressor.compress, chunks)
     yield compressor.flush()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -164,24 +163,10 @@ def rest_of_line(
     return f',{words},[{pairs}],"{flags}"]'
 
 
-def split_lines(lines: Sequence[str], parents: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return, of the sorted lines of entries, those of something inside the parents (or of a parent), and the rest."""
-    inside: list[str] = []
-    outside: list[str] = []
-    end = 0
-    for first, behind in sorted(bounds for parent in parents for bounds in _bounds(parent.rstrip("/"))):
-        start, stop = max(bisect_left(lines, first), end), bisect_left(lines, behind)
-        outside += lines[end:start]
-        inside += lines[start:stop]
-        end = max(end, stop)
-    return inside, [*outside, *lines[end:]]
-
-
-def _bounds(parent: str) -> Iterator[tuple[str, str]]:
-    """Yield between what the lines of a directory, and of what is in it, lie."""
-    start = f"[{_quote(parent)[:-1]}"
-    yield f'{start}"', f"{start}#"
-    yield f"{start}/", f"{start}0"
+def line_prefixes(parents: Iterable[str]) -> tuple[str, ...]:
+    """Return how the lines of entries begin that are one of the parents, or inside one."""
+    starts = [f"[{_quote(parent.rstrip('/'))[:-1]}" for parent in parents]
+    return tuple(start + end for start in starts for end in '"/')
 
 
 def parse_entry(line: str) -> Entry:

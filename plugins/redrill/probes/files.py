@@ -10,7 +10,7 @@ from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
 from redrill.machine.walker import encode, walk
 from redrill.model.deadline import Deadline
-from redrill.model.manifest import Manifest, ManifestLines, split_lines
+from redrill.model.manifest import Manifest, ManifestLines, line_prefixes
 from redrill.model.values import is_inside
 from redrill.probes.known_files import KnownFiles, count_files, remember
 from redrill.probes.manifest_program import Area, manifest_program
@@ -76,7 +76,7 @@ def _see(listing: Listing, areas: Sequence[Area], known: KnownFiles | None) -> S
     maker = LineMaker(listing, area_of)
     made = list(maker.make())
     kept = known.without(listing.gone) if known else []
-    lines = _split(sorted([line for _, line in kept if line] + [line for _, line in made]), areas)
+    lines = _split(sorted([line for _, line in kept if line] + [line for _, _, line in made]), areas)
     hidden = [[path for path in maker.unreadable if path[0] != "/" or area_of(path) == i] for i in range(len(areas))]
     manifests = tuple(
         ManifestLines(
@@ -88,7 +88,7 @@ def _see(listing: Listing, areas: Sequence[Area], known: KnownFiles | None) -> S
         )
         for index in range(len(areas))
     )
-    remembered = remember(listing, kept, made, maker.unreadable) if listing.can_be_known else None
+    remembered = remember(listing, kept, made) if listing.can_be_known else None
     return Seen(manifests, count_files(kept), remembered)
 
 
@@ -96,6 +96,7 @@ def _split(lines: list[str], areas: Sequence[Area]) -> list[list[str]]:
     """Return the lines of each area; an entry is in the first that it lies in, and the last has the rest."""
     found = []
     for area in areas[:-1]:
-        inside, lines = split_lines(lines, area.paths)
-        found.append(inside)
+        prefixes = line_prefixes(area.paths)
+        found.append([line for line in lines if line.startswith(prefixes)])
+        lines = [line for line in lines if not line.startswith(prefixes)]
     return [*found, lines]

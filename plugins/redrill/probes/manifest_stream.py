@@ -22,22 +22,40 @@ _TYPES = {
     b"c": EntryKind.CHARACTER,
 }
 _DEVICES = (EntryKind.BLOCK, EntryKind.CHARACTER)
+"""Their numbers are a record of their own, which does not change with their owners: they are read again each time."""
+
+YOUNG_SECONDS = 60
+"""A change leaves no trace in ctime within the same tick of the clock, and one through a mapping until it is written to
+the disk (35 s by default): what changed so shortly before it was read is read again next time."""
+
 _GONE = "No such file or directory"
 _PIECE = 1 << 16
 
 Xattrs = tuple[tuple[str, str], ...]
 
 
-class Record(NamedTuple):
-    """A record as it came, and what it says but for its name; ``inode`` is 'device:inode' where it has more names."""
+@dataclass(slots=True)
+class Record:
+    """A record as it came, and what it says but for its name; ``inode`` is 'device:inode' where it has more names.
+
+    ``is_young`` says that it changed so lately that a further change might not show.
+    """
 
     raw: bytes
-    path: str
     kind: EntryKind
     front: str
     inode: str
-    ctime: str
     target: str | None
+    is_young: bool
+    digest: str | None = None
+
+
+class Made(NamedTuple):
+    """A raw record, whether it may be believed the next time, and its line in the manifest."""
+
+    raw: bytes
+    is_sure: bool
+    line: str
 
 
 @dataclass(slots=True)
@@ -58,7 +76,6 @@ class Listing:
     records: dict[bytes, Record] = field(default_factory=dict)
     devices: dict[bytes, str] = field(default_factory=dict)
     device_records: dict[bytes, bytes] = field(default_factory=dict)
-    digests: dict[bytes, str] = field(default_factory=dict)
     xattrs: dict[bytes, Xattrs] = field(default_factory=dict)
     flags: dict[bytes, str] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
@@ -137,47 +154,49 @@ def _read_records(tokens: Iterator[bytes], listing: Listing, *, is_posix: bool) 
         if head.startswith(b"r"):
             listing.devices[name] = ":".join(str(int(number, 16)) for number in facts.split(b":"))
             listing.device_records[name] = raw
-        elif record := parse(raw, head[:1], name, facts):
+        elif record := parse(raw, name, facts, listing.began):
             listing.records[name] = record
             listing.has_nanoseconds &= not is_posix or _FRACTION.search(facts) is not None
 
 
-def _parse_gnu(raw: bytes, letter: bytes, name: bytes, facts: bytes) -> Record:
+def _parse_gnu(raw: bytes, name: bytes, facts: bytes, began: int) -> Record:
     mode, uid, gid, size, mtime, links, inode, ctime, target = facts.decode("utf-8", "surrogateescape").split(" ", 8)
-    kind = _TYPES[letter]
     seconds, _, fraction = mtime.partition(".")
     # find prints whole seconds rounded down and then the part that is added to them, so -2.25 is 1.75 s before 1970.
     times = int(seconds) * 10**9 + int(fraction[:9])
-    return _record(raw, kind, name, (int(mode, 8), int(uid), int(gid), int(size), times), (links, inode, ctime, target))
+    kind = _TYPES[raw[:1]]
+    front = _front(name, kind, (int(mode, 8), int(uid), int(gid), int(size), times))
+    is_young = int(ctime.partition(".")[0]) > began - YOUNG_SECONDS
+    return Record(
+        raw, kind, front, _shared(kind, links, inode), target if kind is EntryKind.SYMLINK else None, is_young
+    )
 
 
 _TOTAL = re.compile(rb"([0-9]+)\t[0-9]+\t([0-9]+)\ttotal")
 _FRACTION = re.compile(rb"\.([0-9]{9}) ")
 
 
-def _parse_posix(raw: bytes, _letter: bytes, name: bytes, facts: bytes) -> Record | None:
+def _parse_posix(raw: bytes, name: bytes, facts: bytes, _began: int) -> Record | None:
     """Parse the record of a machine whose stat prints seconds, and what is below one where it shows the date."""
     fields = facts.decode("utf-8", "surrogateescape").split(" ", 11)
     if len(fields) < 12:
         return None  # the file vanished while it was looked at
-    mode, uid, gid, size, seconds, links, inode, ctime, _day, clock, _zone, target = fields
+    mode, uid, gid, size, seconds, links, inode, _ctime, _day, clock, _zone, target = fields
     bits, fraction = int(mode, 16), clock.partition(".")[2]
     times = int(seconds) * 10**9 + int(fraction or 0)
-    numbers = (stat.S_IMODE(bits), int(uid), int(gid), int(size), times)
-    return _record(raw, KINDS[stat.S_IFMT(bits)], name, numbers, (links, inode, ctime, target))
+    kind = KINDS[stat.S_IFMT(bits)]
+    front = _front(name, kind, (stat.S_IMODE(bits), int(uid), int(gid), int(size), times))
+    return Record(raw, kind, front, _shared(kind, links, inode), target if kind is EntryKind.SYMLINK else None, True)
 
 
-def _record(
-    raw: bytes, kind: EntryKind, name: bytes, numbers: tuple[int, int, int, int, int], words: tuple[str, str, str, str]
-) -> Record:
-    links, inode, ctime, target = words
-    path = path_of(name)
+def _front(name: bytes, kind: EntryKind, numbers: tuple[int, int, int, int, int]) -> str:
     if kind is not EntryKind.FILE:
         numbers = (*numbers[:3], 0, numbers[4])
-    front = front_of_line(path, kind, numbers)
-    has_more_names = links != "1" and kind is not EntryKind.DIRECTORY
-    is_link = kind is EntryKind.SYMLINK
-    return Record(raw, path, kind, front, inode if has_more_names else "", ctime, target if is_link else None)
+    return front_of_line(path_of(name), kind, numbers)
+
+
+def _shared(kind: EntryKind, links: str, inode: str) -> str:
+    return inode if links != "1" and kind is not EntryKind.DIRECTORY else ""
 
 
 def _read_digests(tokens: Iterator[bytes], listing: Listing) -> None:
@@ -185,13 +204,20 @@ def _read_digests(tokens: Iterator[bytes], listing: Listing) -> None:
     for token in tokens:
         # A name may hold lines that look like those of openssl, but never where openssl would begin.
         if token == b"." or _OPENSSL.match(token):
-            listing.digests.update((name, digest.decode("ascii")) for digest, name in _OPENSSL.findall(token))
+            for found in _OPENSSL.finditer(token):
+                _note_digest(listing, found[2], found[1])
             continue
-        found = _SHA256SUM.search(token)
-        if found:
-            listing.digests[token[found.end() :]] = found[1].decode("ascii")
-        words = token[: found.start()] if found else token
+        digest = _SHA256SUM.search(token)
+        if digest:
+            _note_digest(listing, token[digest.end() :], digest[1])
+        words = token[: digest.start()] if digest else token
         listing.complaints += [decode(line) for line in words.split(b"\n") if line]
+
+
+def _note_digest(listing: Listing, name: bytes, digest: bytes) -> None:
+    record = listing.records.get(name)
+    if record is not None and record.kind is EntryKind.FILE:
+        record.digest = digest.decode("ascii")
 
 
 _OPENSSL = re.compile(rb"^([0-9a-f]{64}) \*(.*)$", re.MULTILINE)
@@ -201,6 +227,10 @@ _SHA256SUM = re.compile(rb"^([0-9a-f]{64})  ", re.MULTILINE)
 def path_of(name: bytes) -> str:
     """Return the absolute path of a name as find gives it."""
     return decode(name[1:]) or "/"
+
+
+def _name_of(path: str) -> bytes:
+    return encode(f".{path}" if path != "/" else ".")
 
 
 def _parse_xattrs(listing: bytes) -> Iterator[tuple[bytes, Xattrs]]:
@@ -240,32 +270,34 @@ class LineMaker:
         self._words = frozenset(listing.complaints)
         self.unreadable = set(_parse_complaints(listing.complaints))
 
-    def make(self) -> Iterator[tuple[Record, str]]:
+    def make(self) -> Iterator[Made]:
         """Yield each record with its line; files that vanished meanwhile have none."""
-        listing = self._listing
-        for name in [n for n, r in listing.records.items() if r.kind is EntryKind.FILE and n not in listing.digests]:
+        records = self._listing.records
+        for name in [name for name, record in records.items() if record.kind is EntryKind.FILE and not record.digest]:
             if self._has_vanished(name):
-                del listing.records[name]
+                del records[name]
             else:
-                self.unreadable.add(listing.records[name].path)
+                self.unreadable.add(path_of(name))
+        hidden = {name for name in map(_name_of, self.unreadable) if name in records}
+        # The names of one inode are read again together, for what groups them is no part of their records.
+        inodes = {inode for name in hidden if (inode := records[name].inode)}
         groups = self._groups()
-        while listing.records:
-            name, record = listing.records.popitem()
-            texts = (
-                listing.digests.pop(name, None) if record.kind is EntryKind.FILE else None,
-                record.target,
-                listing.devices.get(name) if record.kind in _DEVICES else None,
-                groups.get(name),
-            )
-            rest = rest_of_line(texts, listing.xattrs.pop(name, ()), self._flags_of(name, record))
-            yield record, record.front + rest
+        while records:
+            name, record = records.popitem()
+            is_sure = not (record.is_young or record.kind in _DEVICES or name in hidden or record.inode in inodes)
+            yield Made(record.raw, is_sure, self._line(name, record, groups.get(name)))
+
+    def _line(self, name: bytes, record: Record, group: str | None) -> str:
+        device = self._listing.devices.get(name) if record.kind in _DEVICES else None
+        texts = (record.digest, record.target, device, group)
+        return record.front + rest_of_line(texts, self._listing.xattrs.pop(name, ()), self._flags_of(name, record))
 
     def _groups(self) -> dict[bytes, str]:
         """Return the first path of each group of names of one inode, for every name in it."""
         names: dict[tuple[int, str], list[bytes]] = {}
         for name, record in self._listing.records.items():
             if record.inode:
-                names.setdefault((self._area_of(record.path), record.inode), []).append(name)
+                names.setdefault((self._area_of(path_of(name)), record.inode), []).append(name)
         return {name: path_of(min(group)) for group in names.values() if len(group) > 1 for name in group}
 
     def _flags_of(self, name: bytes, record: Record) -> str:

@@ -17,7 +17,7 @@ from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest, compare
 from redrill.model.values import STATE_PATHS
-from redrill.probes import known_files
+from redrill.probes import manifest_stream
 from redrill.probes.files import Seen, receive_areas
 from redrill.probes.known_files import KnownFiles
 from redrill.probes.manifest_program import Area
@@ -43,7 +43,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.fixture
 def aged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take files for older than they are."""
-    monkeypatch.setattr(known_files, "YOUNG_SECONDS", -3600)
+    monkeypatch.setattr(manifest_stream, "YOUNG_SECONDS", -3600)
 
 
 def look(machine: Path | LocalMachine, known: KnownFiles | None = None) -> Seen:

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from redrill.machine.walker import decode
 from redrill.model.manifest import ATTRIBUTES, Difference, Entry, EntryKind, Manifest, compare
 
-NAMES = st.binary(min_size=1, max_size=12).filter(lambda name: not {0, ord("/")} & set(name)).map(decode)
+IMPOSSIBLE = (b".", b"..")
+NAMES = (
+    st.binary(min_size=1, max_size=12)
+    .filter(lambda name: name not in IMPOSSIBLE and not {0, ord("/")} & set(name))
+    .map(decode)
+)
 PATHS = st.lists(NAMES, max_size=3).map(lambda names: "/" + "/".join(names))
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 XATTRS = st.dictionaries(NAMES, st.binary(max_size=8).map(bytes.hex), max_size=3)

@@ -111,7 +111,7 @@ AT_BOOT = (
     fault(
         "a boot agent rewrites a configuration file",
         "kv-1",
-        "home_etc_and_var_stay_as_restored",
+        ("home_etc_and_var_stay_as_restored", "network_came_back"),
         "First-boot provisioning that runs again after a restore overwrites what was decided since.",
         at_boot("echo 'nameserver 192.0.2.1' >>/etc/resolv.conf"),
         heal=no_agent(": >/etc/resolv.conf"),

@@ -38,10 +38,9 @@ def test_getfacl_itself_agrees(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     subprocess.run(["setfacl", "-m", "u:1:rwx,g:29:x,m::rwx", file], check=True)
-    raw = subprocess.run(
-        ["getfattr", "-n", "system.posix_acl_access", "-e", "hex", file], capture_output=True, text=True
-    )
-    value = raw.stdout.partition("=0x")[2].strip()
+    command = ["getfattr", "-n", "system.posix_acl_access", "-e", "hex", file]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    value = shown.partition("=0x")[2].strip()
     told = subprocess.run(["getfacl", "-nc", file], capture_output=True, text=True, check=True).stdout.split()
     assert render_xattr("system.posix_acl_access", value).split(",") == told
 
