@@ -7,6 +7,7 @@ sh .make/need.sh \
     zstd:zstd:"compresses backups" \
     attr:getfattr:"reads extended attributes" \
     acl:setfacl:"makes hard cases for the manifests" \
+    busybox-static:busybox:"is all that a small endpoint has" \
     iproute2:ip:"the bridge of the lab" \
     openssh-client:ssh-keygen:"host keys of the endpoints" \
     openssh-server:sshd:"a real peer for the machine layer" \

@@ -55,7 +55,7 @@ class World:
         self.root = root_of(folder, ENDPOINT)
         self.home, self.backups, self.sink = self.root.parent, folder / "lab/backups", folder / "lab/sink.log"
         self.image, self.kill_switch = folder / "image", folder / "stop"
-        shutil.copytree(TREE_FLEET.parents[1] / "images/tree", self.image)
+        shutil.copytree(TREE_FLEET.parents[1] / "images/tree", self.image, symlinks=True)
         file = tree_fleet(folder)
         text = file.read_text().replace(str(TREE_FLEET.parents[1] / "images/tree"), str(self.image))
         text = text.replace("guards:", f"guards:\n  kill_switch: {{file: '{self.kill_switch}'}}", 1)

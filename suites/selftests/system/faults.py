@@ -5,6 +5,7 @@ Run it (``python -m selftests.system.faults``, with ``suites`` on the path) to p
 
 from selftests.support.planting import Fault, drop_in, fault, no_drop_in
 from selftests.system.faults_of_desired_state import UNDONE
+from selftests.system.faults_of_files import OF_FILES
 from selftests.system.faults_of_hosts import AT_BOOT, BY_HAND
 from selftests.system.faults_of_identity import IDENTITY_FAULTS
 from selftests.system.faults_of_leaks import LOST, OWNERS
@@ -228,6 +229,7 @@ FAULTS = (
     + LOGGING
     + BY_HAND
     + AT_BOOT
+    + OF_FILES
     + WANTED
     + BACKENDS
     + OF_WAIVERS
