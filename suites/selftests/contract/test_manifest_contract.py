@@ -154,6 +154,45 @@ def test_a_file_that_cannot_be_hashed_is_unreadable(tree, tmp_path):
     assert "/etc/passwd" in found.unreadable
 
 
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A tree with more files than sha256sum is taken for, and no name that keeps openssl out."""
+    folder = tmp_path / "plain/etc"
+    folder.mkdir(parents=True)
+    for number in range(40):
+        (folder / f"file {number}\\").write_bytes(b"x" * number)
+    return tmp_path / "plain"
+
+
+def test_openssl_says_what_sha256sum_says(plain, tmp_path):
+    machine = machine_with("openssl", f'echo used >>"{tmp_path}/used"; exec REAL "$@"', plain, tmp_path / "tools")
+    assert receive(machine) == walk(plain, STATE_PATHS)
+    assert (tmp_path / "used").exists()
+
+
+@pytest.mark.parametrize("failure", ["exit 1", 'REAL "$@"; exit 1', 'REAL "$@" | head -n 7; exit 1', "exit 127"])
+def test_where_openssl_fails_sha256sum_is_asked(plain, tmp_path, failure):
+    assert receive(machine_with("openssl", failure, plain, tmp_path / "tools")) == walk(plain, STATE_PATHS)
+
+
+def test_a_big_file_is_like_the_others(plain):
+    with (plain / "etc/big").open("wb") as file:
+        file.truncate(20_000_000)
+    assert receive(LocalMachine("tree", plain)) == walk(plain, STATE_PATHS)
+
+
+@pytest.mark.parametrize("count", [3, 40])
+@pytest.mark.parametrize("line", [f"{'0' * 64} *./etc/passwd", f"{'0' * 64}  ./etc/passwd", "# file: ./etc/passwd"])
+def test_no_name_speaks_for_another_file(plain, line, count):
+    for path in list((plain / "etc").iterdir())[count:]:
+        path.unlink()
+    (plain / "etc/passwd").write_text("root\n")
+    liar = plain / "etc" / f"a\n{line}"
+    liar.parent.mkdir(parents=True)
+    liar.write_text("lies\n")
+    assert receive(LocalMachine("tree", plain)) == walk(plain, STATE_PATHS)
+
+
 def test_what_find_says_beyond_a_path_is_kept_as_unreadable(tree, tmp_path):
     found = receive(machine_with("find", 'REAL "$@"; echo "find: something broke" >&2', tree, tmp_path / "tools"))
     assert "find: something broke" in found.unreadable

@@ -99,7 +99,8 @@ def test_a_check_leaves_nothing_on_the_endpoint(shop: Fleet, tmp_path: Path) -> 
 
 
 def test_a_task_that_cannot_be_checked_makes_the_state_unknown(shop: Fleet, tmp_path: Path) -> None:
-    broken = [{"hosts": "all", "tasks": [{"name": "no such thing", "ansible.builtin.service": {"name": "no-such"}}]}]
+    task = {"name": "no such thing", "ansible.builtin.copy": {"src": "no-such-file", "dest": "/etc/no-such-file"}}
+    broken = [{"hosts": "all", "tasks": [task]}]
     (shop.source.parent / "broken.yml").write_text(yaml.safe_dump(broken))
     document = json.loads(shop.source.read_text())
     document["endpoints"]["web-1"]["desired_state"] = {"playbook": "broken.yml"}
