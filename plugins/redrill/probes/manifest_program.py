@@ -1,8 +1,8 @@
 r"""The shell program that prints what a machine's files are; it only reads, and every name travels between NULs.
 
 It prints, each followed by a NUL: who it is, how ('gnu' or 'posix', and 'listing' or 'changes'), the machine's clock;
-the records; an empty token; the digests; an empty token; attributes, flags and complaints, which begin with '1', '2' and
-'3'; what find complained of; END. A record is TAB, type, name, '//', facts: no name holds '//'. Of 'changes' only
+the records; an empty token; the digests; an empty token; attributes, flags and complaints, which begin with '1', '2'
+and '3'; what find complained of; END. A record is TAB, type, name, '//', facts: no name holds '//'. Of 'changes' only
 the records come that are not among those on standard input, and those of the latter that are no more, without the TAB;
 behind them stands how many there were of both.
 """
