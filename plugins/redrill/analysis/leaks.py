@@ -148,7 +148,7 @@ def _grade(leak: Leak, who: str) -> Grade:
     if any(habit.fullmatch(leak.path) for habit in _HABITS):
         return Severity.MINOR, "it is what a login leaves behind"
     if not leak.files:
-        return Severity.MINOR, "folders without a file; whoever expects them will miss them"
+        return Severity.NOTE, "folders without a file; nothing is lost in them"
     return Severity.MAJOR, "it is data, and no backup has it"
 
 

@@ -90,7 +90,7 @@ def test_a_leak_is_graded_by_who_would_miss_it(evidence: Evidence) -> None:
     )  # fmt: skip
     evidence.seen["open_files"] = {"/opt/feed/queue": "feed (feed.service)"}
     assert rows(find_leaks(evidence.drift())) == [
-        ("leak", "/opt/empty", Severity.MINOR),
+        ("leak", "/opt/empty", Severity.NOTE),
         ("leak", "/opt/feed", Severity.CRITICAL),
         ("leak", "/opt/notes", Severity.MAJOR),
         ("leak", "/opt/run", Severity.MAJOR),
