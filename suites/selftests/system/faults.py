@@ -190,6 +190,7 @@ BACKENDS = (
         "system_equals_the_image",
         "Name, version and digest all agree; only the files tell.",
         fleet={"provisioner": {"kind": "rebuilt-image"}},
+        needs_rebuild=True,
     ),
     fault(
         "the repository loses a file",

@@ -6,7 +6,7 @@ LOST = (
     fault(
         "a running process keeps its data in /opt",
         "kv-1",
-        ("nothing_leaks", "units_came_back"),
+        ("nothing_leaks", "units_came_back", "nothing_runs_on_borrowed_state"),
         "The application that a redeploy takes away is the one that is in use right now.",
         "mkdir -p /opt/feed && echo 1 >/opt/feed/queue && "
         "systemd-run -q --unit=feed sh -c 'exec 3</opt/feed/queue; sleep 1000'",
