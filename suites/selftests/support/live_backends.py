@@ -15,6 +15,8 @@ class RunningPostgresqlProvisioner(NspawnProvisioner):
 
     def redeploy_stopped(self, deadline: Deadline) -> Path:
         root = super().redeploy_stopped(deadline)
+        # The image ships no key, and without one it does not start as it is configured.
+        subprocess.run(["chroot", root, "make-ssl-cert", "generate-default-snakeoil"], check=True, capture_output=True)
         subprocess.run(["systemctl", f"--root={root}", "--quiet", "enable", "postgresql.service"], check=True)
         return root
 
