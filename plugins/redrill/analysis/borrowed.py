@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from redrill.analysis.drift import Drift
 from redrill.analysis.runtime import Items, read_items
+from redrill.model.data_file import read_data
 from redrill.model.finding import Finding, Severity
 from redrill.model.values import is_inside
 from redrill.probes.observe import VOLATILE_PATHS
 
 PROMISE = "runtime leaks"
-RESTORERS_FILE = Path(__file__).with_name("borrowed.yml")
 
 Look = Callable[[str], Items]
 """Returns the items of a kind; UnknownFactError when they could not be observed."""
@@ -60,8 +58,7 @@ def find_borrowed(drift: Drift) -> list[Finding]:
 @cache
 def read_restorers() -> dict[str, list[str]]:
     """Return by sort the globs of what restores or owns, at every boot, what else would count as done by hand."""
-    lists: dict[str, list[str]] = yaml.safe_load(RESTORERS_FILE.read_text("utf-8"))
-    return lists
+    return read_data(__file__, "borrowed.yml", dict[str, list[str]])
 
 
 def _is_known(sort: str, name: str) -> bool:

@@ -4,14 +4,10 @@ import difflib
 import re
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
 
-import yaml
-
+from redrill.model.data_file import read_data
 from redrill.model.finding import Severity
 from redrill.model.values import Value
-
-RULES_FILE = Path(__file__).with_name("runtime.yml")
 
 
 class Sort(StrEnum):
@@ -75,7 +71,7 @@ class GradingRule(Value):
 @cache
 def read_rules() -> tuple[GradingRule, ...]:
     """Return all rules in their order; ValueError when the data file does not say what a rule says."""
-    return tuple(GradingRule.model_validate(each) for each in yaml.safe_load(RULES_FILE.read_text("utf-8")))
+    return read_data(__file__, "runtime.yml", tuple[GradingRule, ...])
 
 
 def grade(change: Change) -> GradingRule:

@@ -1,11 +1,14 @@
 """What a redeploy would lose: everything that neither the vendor, nor the backup, nor a declaration accounts for."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 
 from redrill.analysis.drift import Drift
 from redrill.analysis.ledger import Leak, Ledger, classify, read_path_rules, tell_size, users_of
-from redrill.drill.evidence import read_manifest
+from redrill.drill.evidence import read_entries
 from redrill.drill.vendor_evidence import read_vendor
 from redrill.errors import UnknownFactError
 from redrill.model.finding import Finding, Severity
@@ -33,44 +36,69 @@ def find_leaks(drift: Drift) -> list[Finding]:
 
     After a drill each says whether the path is gone.
     """
-    vendor = _read_vendor(drift)
-    survived = _surviving(drift)
+    leaks = make_ledger(drift).leaks
+    if not leaks:
+        return []
+    vendor, survived = _read_vendor(drift.run_dir, drift.earliest.vendor), _surviving(drift)
     packages: dict[str, list[Leak]] = {}
     findings = []
-    for leak in make_ledger(drift).leaks:
+    for leak in leaks:
         owner = vendor.owner_of(leak.path) if vendor else None
         if owner:
             packages.setdefault(owner, []).append(leak)
         else:
             findings.append(_leak(drift, leak, survived))
-    return findings + [_package(drift, name, leaks, survived) for name, leaks in sorted(packages.items())]
+    return findings + [_package(drift, name, own, survived) for name, own in sorted(packages.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What a ledger is made of: files of the run, the markers of the drill, and what the fleet file declares."""
+
+    run_dir: Path
+    endpoint: str
+    system: Path
+    state: Path | None
+    image: Path | None
+    vendor: Path | None
+    markers: frozenset[str]
+    ephemeral: tuple[str, ...]
 
 
 def make_ledger(drift: Drift) -> Ledger:
     """Return the ledger of the endpoint as it was before the wipe, or is; UnknownFactError when nobody tells."""
-    seen = drift.earliest
+    seen, image, name = drift.earliest, drift.record.image_wanted, drift.endpoint.name
     if seen.system_manifest is None:
-        raise UnknownFactError(
-            f"The files of '{drift.endpoint.name}' are unknown: {seen.unknown.get('system_manifest')}"
-        )
-    markers = {marker.path for marker in drift.record.markers}
-    system = read_manifest(drift.run_dir, seen.system_manifest).entries.values()
-    state = read_manifest(drift.run_dir, seen.state_manifest).entries.values() if seen.state_manifest else ()
-    return classify(
-        (entry for entry in system if entry.path not in markers), state, _vendors(drift), drift.endpoint.ephemeral
+        raise UnknownFactError(f"The files of '{name}' are unknown: {seen.unknown.get('system_manifest')}")
+    sources = _Sources(
+        run_dir=drift.run_dir,
+        endpoint=name,
+        system=seen.system_manifest,
+        state=seen.state_manifest,
+        image=image.manifest if image else None,
+        vendor=seen.vendor,
+        markers=frozenset(marker.path for marker in drift.record.markers),
+        ephemeral=drift.endpoint.ephemeral,
     )
+    return _make_ledger(sources)
 
 
-def _vendors(drift: Drift) -> Callable[[Entry], bool]:
+@lru_cache(maxsize=1)  # one test shows it and judges by it
+def _make_ledger(sources: _Sources) -> Ledger:
+    system = (each for each in read_entries(sources.run_dir, sources.system) if each.path not in sources.markers)
+    state = read_entries(sources.run_dir, sources.state) if sources.state else ()
+    return classify(system, state, _vendors(sources), sources.ephemeral)
+
+
+def _vendors(sources: _Sources) -> Callable[[Entry], bool]:
     """Return what says whether a path is the vendor's: the image where it is known, else the packaging systems."""
-    image = drift.record.image_wanted
-    if image and image.manifest:
-        paths = frozenset(read_manifest(drift.run_dir, image.manifest).entries)
+    if sources.image:
+        paths = frozenset(entry.path for entry in read_entries(sources.run_dir, sources.image))
         return lambda entry: entry.path in paths
-    vendor = _read_vendor(drift)
+    vendor = _read_vendor(sources.run_dir, sources.vendor)
     if vendor is None or not vendor.is_known:
         why = vendor.why_unknown if vendor else "no packaging system was asked"
-        raise UnknownFactError(f"Nobody knows what the vendor of '{drift.endpoint.name}' ships: {why}.")
+        raise UnknownFactError(f"Nobody knows what the vendor of '{sources.endpoint}' ships: {why}.")
     generated = read_path_rules("generated")
     known = vendor.paths.keys() | _parents(vendor.paths) | vendor.links.keys() | vendor.aliases.keys()
     return lambda entry: (
@@ -86,20 +114,19 @@ def _parents(paths: Iterable[str]) -> set[str]:
     return parents
 
 
-def _read_vendor(drift: Drift) -> VendorFacts | None:
-    file = drift.earliest.vendor
-    return read_vendor(drift.run_dir, file) if file else None
+def _read_vendor(run_dir: Path, file: Path | None) -> VendorFacts | None:
+    return read_vendor(run_dir, file) if file else None
 
 
-def _surviving(drift: Drift) -> Mapping[str, Entry] | None:
-    """Return what there was after the drill, None when there was none."""
+def _surviving(drift: Drift) -> frozenset[str] | None:
+    """Return the paths that there were after the drill, None when there was none."""
     after = drift.record.after
     if drift.record.wiped_at is None or after is None or after.system_manifest is None:
         return None
-    return read_manifest(drift.run_dir, after.system_manifest).entries
+    return frozenset(entry.path for entry in read_entries(drift.run_dir, after.system_manifest))
 
 
-def _leak(drift: Drift, leak: Leak, survived: Mapping[str, Entry] | None) -> Finding:
+def _leak(drift: Drift, leak: Leak, survived: Collection[str] | None) -> Finding:
     seen = drift.earliest
     who = users_of(leak, seen.open_files)
     severity, why = _grade(leak, who)
@@ -122,7 +149,7 @@ def _leak(drift: Drift, leak: Leak, survived: Mapping[str, Entry] | None) -> Fin
     )
 
 
-def _package(drift: Drift, name: str, leaks: list[Leak], survived: Mapping[str, Entry] | None) -> Finding:
+def _package(drift: Drift, name: str, leaks: list[Leak], survived: Collection[str] | None) -> Finding:
     entries, size = sum(leak.entries for leak in leaks), sum(leak.size for leak in leaks)
     facts = {"entries": str(entries), "size": tell_size(size), "first path": leaks[0].path}
     if survived is not None:

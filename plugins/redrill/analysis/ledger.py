@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from pathlib import Path
 
-import yaml
-
+from redrill.model.data_file import read_data
 from redrill.model.globs import compile_glob
 from redrill.model.manifest import Entry, EntryKind
 from redrill.model.values import Value, printable
@@ -37,8 +35,7 @@ class PathRule(Value):
 @cache
 def read_path_rules(name: str) -> tuple[PathRule, ...]:
     """Return the rules of the data file 'ephemeral' or 'generated' beside this module."""
-    text = Path(__file__).with_name(f"{name}.yml").read_text("utf-8")
-    return tuple(PathRule.model_validate(each) for each in yaml.safe_load(text))
+    return read_data(__file__, f"{name}.yml", tuple[PathRule, ...])
 
 
 @dataclass(slots=True)
@@ -72,18 +69,11 @@ class Ledger:
     leaks: list[Leak] = field(default_factory=list)
 
     def book(self, entry: Entry, sort: PathClass) -> None:
-        """Count an entry in; entries come in the order of their paths' names."""
+        """Count an entry in."""
         top = "/" + entry.path[1:].partition("/")[0]
         counts = self.totals.setdefault(printable(top), {})
         entries, size = counts.get(sort, (0, 0))
         counts[sort] = entries + 1, size + entry.size
-        if sort is PathClass.LEAK:
-            self._book_leak(entry)
-
-    def _book_leak(self, entry: Entry) -> None:
-        if not (self.leaks and self.leaks[-1].is_tree and entry.path.startswith(self.leaks[-1].path + "/")):
-            self.leaks.append(Leak(entry.path, entry.kind is EntryKind.DIRECTORY))
-        self.leaks[-1].add(entry)
 
     def table(self) -> str:
         """Return the totals as lines of text, one for each top directory."""
@@ -101,17 +91,30 @@ def classify(
     ledger = Ledger()
     declared = [compile_glob(glob) for glob in ephemeral]
     built_in = read_path_rules("ephemeral")
-    for entry in sorted(system, key=_by_names):
+    leaking = []
+    for entry in system:
         if is_vendors(entry):
             sort = PathClass.VENDOR
         elif any(glob.fullmatch(entry.path) for glob in declared) or any(rule.covers(entry) for rule in built_in):
             sort = PathClass.EPHEMERAL
         else:
             sort = PathClass.LEAK
+            leaking.append(entry)
         ledger.book(entry, sort)
     for entry in state:
         ledger.book(entry, PathClass.KEPT)
+    ledger.leaks = _topmost(leaking)
     return ledger
+
+
+def _topmost(entries: Iterable[Entry]) -> list[Leak]:
+    """Return a leak for each entry that lies in no other one, with everything below it."""
+    leaks: list[Leak] = []
+    for entry in sorted(entries, key=_by_names):
+        if not (leaks and leaks[-1].is_tree and entry.path.startswith(leaks[-1].path + "/")):
+            leaks.append(Leak(entry.path, entry.kind is EntryKind.DIRECTORY))
+        leaks[-1].add(entry)
+    return leaks
 
 
 def _by_names(entry: Entry) -> tuple[str, ...]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 
-import yaml
-
 from redrill.analysis.drift import Drift
 from redrill.analysis.peers import MAJORITY_NEEDS, Stamp, latest_observations, peers_of, stamp_of
-from redrill.drill.evidence import read_manifest
+from redrill.drill.evidence import read_part
 from redrill.errors import UnknownFactError
+from redrill.model.data_file import read_data
 from redrill.model.finding import Finding, Severity
 from redrill.model.globs import compile_glob
 from redrill.model.manifest import Entry, EntryKind
@@ -21,7 +20,6 @@ from redrill.model.values import Value
 
 OUTLIERS = "outliers"
 
-_FILE = Path(__file__).with_name("fleet_view.yml")
 _ABSENT = "absent"
 _EPHEMERAL = re.compile(r"udp6? .*:(3276[89]|327[7-9]\d|32[89]\d\d|3[3-9]\d{3}|[45]\d{4}|6\d{4})")
 """Ports that the kernel gives to whoever asks for any (ip_local_port_range in ip-sysctl.rst), and what lies above."""
@@ -173,8 +171,8 @@ def _activity(enabled: str, active: str) -> str:
 
 
 def _files_of(run_dir: Path, manifest: Path) -> Iterator[tuple[str, str]]:
-    for path, entry in read_manifest(run_dir, manifest).entries.items():
-        if path.startswith("/etc/") and entry.kind in (EntryKind.FILE, EntryKind.SYMLINK):
+    for path, entry in read_part(run_dir, manifest, ("/etc",)).items():
+        if entry.kind in (EntryKind.FILE, EntryKind.SYMLINK):
             yield path, _describe(entry)
 
 
@@ -186,7 +184,7 @@ def _describe(entry: Entry) -> str:
 
 @cache
 def _view() -> FleetView:
-    return FleetView.model_validate(yaml.safe_load(_FILE.read_text("utf-8")))
+    return read_data(__file__, "fleet_view.yml", FleetView)
 
 
 def _require_known(observation: Observation) -> None:

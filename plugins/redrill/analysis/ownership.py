@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from redrill.analysis.drift import Drift
-from redrill.drill.evidence import read_manifest
+from redrill.drill.evidence import read_entries
 from redrill.errors import UnknownFactError
 from redrill.model.finding import Finding, Severity
 from redrill.model.manifest import Entry, EntryKind
@@ -62,7 +62,7 @@ def _holdings(drift: Drift, manifest: Path | None) -> Holdings:
             f"The files of '{drift.endpoint.name}' are unknown; nothing can be said of their owners."
         )
     holdings: Holdings = {"user": {}, "group": {}}
-    for entry in read_manifest(drift.run_dir, manifest).entries.values():
+    for entry in read_entries(drift.run_dir, manifest):
         runs = entry.mode if entry.kind is EntryKind.FILE else 0
         holdings["user"].setdefault(entry.uid, Owned()).add(entry, is_privileged=bool(runs & _SETUID))
         # A setuid program that only a group may start (4750) is guarded by that group.

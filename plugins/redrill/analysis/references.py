@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
-
-import yaml
-from pydantic import TypeAdapter
 
 from redrill.analysis.drift import Drift, fact_of
 from redrill.analysis.identity import Situation
 from redrill.errors import UnknownFactError
+from redrill.model.data_file import read_data
 from redrill.model.finding import Finding, Severity
 from redrill.model.globs import compile_glob
 from redrill.model.host_reference import HostReference, TokenKind
@@ -17,8 +14,6 @@ from redrill.model.observation import Observation
 from redrill.model.values import Value
 
 REFERENCES = "references"
-
-_FILE = Path(__file__).with_name("expected_places.yml")
 
 _NEW_WITH_THE_HOST = "another host has another one, and what names the old one then fails or reaches nobody"
 _SEVERITIES = {
@@ -94,7 +89,7 @@ def _by_file(references: Iterable[HostReference]) -> list[HostReference]:
 
 @cache
 def _expected_places() -> tuple[ExpectedPlace, ...]:
-    return TypeAdapter(tuple[ExpectedPlace, ...]).validate_python(yaml.safe_load(_FILE.read_text("utf-8")))
+    return read_data(__file__, "expected_places.yml", tuple[ExpectedPlace, ...])
 
 
 def _references(observation: Observation) -> tuple[HostReference, ...]:

@@ -27,6 +27,14 @@ def read_manifest(run_dir: Path, relative: Path) -> Manifest:
         return Manifest.parse(read_lines(run_dir / relative))
 
 
+def read_entries(run_dir: Path, relative: Path) -> Iterator[Entry]:
+    """Yield the entries of a manifest one after another; RedrillError as ``read_manifest``."""
+    with _explained(run_dir / relative):
+        lines = read_lines(run_dir / relative)
+        parse_header(next(lines, "{}"))
+        yield from map(parse_entry, lines)
+
+
 def read_part(run_dir: Path, relative: Path, parents: Sequence[str]) -> dict[str, Entry]:
     """Return the entries of a manifest that lie in the parents, or are one; the others are not even parsed.
 

@@ -2,14 +2,10 @@
 
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
-import yaml
-
+from redrill.model.data_file import read_data
 from redrill.model.globs import compile_glob
 from redrill.model.values import Value
-
-_FILE = Path(__file__).with_name("etc_rules.yml")
 
 
 class Instance(Value):
@@ -63,4 +59,4 @@ class EtcRules(Value):
 @cache
 def etc_rules() -> EtcRules:
     """Return the rules that come with redrill."""
-    return EtcRules.model_validate(yaml.safe_load(_FILE.read_text("utf-8")))
+    return read_data(__file__, "etc_rules.yml", EtcRules)

@@ -1,15 +1,12 @@
 """The catalogue of identities: what makes an endpoint itself, where it is kept, and what must become of it."""
 
 from enum import StrEnum
-from pathlib import Path
 
-import yaml
-from pydantic import TypeAdapter, model_validator
+from pydantic import model_validator
 
+from redrill.model.data_file import read_data
 from redrill.model.finding import Severity
 from redrill.model.values import Value
-
-_FILE = Path(__file__).with_name("identity_classes.yml")
 
 
 class Policy(StrEnum):
@@ -42,13 +39,5 @@ class IdentityClass(Value):
         return self
 
 
-def _load() -> dict[str, IdentityClass]:
-    # Every session needs it, and the loader in C, where PyYAML has it, takes a tenth of the time.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document = yaml.load(_FILE.read_bytes(), Loader=loader)  # noqa: S506 - both loaders are safe
-    classes = TypeAdapter(tuple[IdentityClass, ...]).validate_python(document)
-    return {each.name: each for each in classes}
-
-
-IDENTITY_CLASSES = _load()
+IDENTITY_CLASSES = {each.name: each for each in read_data(__file__, "identity_classes.yml", tuple[IdentityClass, ...])}
 """All classes by name."""

@@ -4,13 +4,9 @@ import fnmatch
 import re
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
-import yaml
-
+from redrill.model.data_file import read_data
 from redrill.model.values import Value
-
-RULES_FILE = Path(__file__).with_name("volatile.yml")
 
 
 class VolatileRule(Value):
@@ -42,7 +38,7 @@ def settle_items(kind: str, items: Mapping[str, str]) -> dict[str, str]:
 @cache
 def read_rules() -> tuple[VolatileRule, ...]:
     """Return all rules; ValueError when the data file does not say what a rule says."""
-    return tuple(VolatileRule.model_validate(each) for each in yaml.safe_load(RULES_FILE.read_text("utf-8")))
+    return read_data(__file__, "volatile.yml", tuple[VolatileRule, ...])
 
 
 @cache

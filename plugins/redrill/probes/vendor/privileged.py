@@ -1,14 +1,9 @@
 """Packaged files that may have more rights, or another owner, than files of packages have otherwise."""
 
 from functools import cache
-from pathlib import Path
 
-import yaml
-from pydantic import TypeAdapter
-
+from redrill.model.data_file import read_data
 from redrill.model.values import Value
-
-_FILE = Path(__file__).with_name("privileged.yml")
 
 
 class Privileged(Value):
@@ -28,5 +23,4 @@ class Privileged(Value):
 @cache
 def privileged_files() -> dict[str, Privileged]:
     """Return the list by path."""
-    listed = TypeAdapter(tuple[Privileged, ...]).validate_python(yaml.safe_load(_FILE.read_text("utf-8")))
-    return {each.path: each for each in listed}
+    return {each.path: each for each in read_data(__file__, "privileged.yml", tuple[Privileged, ...])}
