@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redrill.errors import Exit
-from redrill.model.fleet import Application, Endpoint, Fleet, TcpCheck
-from redrill.model.record import ApplicationResult, DrillRecord, Failure, Outcome, Phase, Step
+from redrill.model.application import Application
+from redrill.model.checks import TcpCheck
+from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.record import DrillRecord, Failure, Outcome, Phase, Step
+from redrill.model.recovery import ApplicationResult
 from redrill.model.values import Mode
 from redrill.model.verdict import Judgement, JudgementOutcome, Verdict, reach_verdict
 

@@ -8,6 +8,7 @@ from redrill.backends import load_backend
 from redrill.collectors.protocol import Collector
 from redrill.drill.authorize import Permit
 from redrill.drill.locks import EndpointLock
+from redrill.drill.outage import OutageClock
 from redrill.drill.reach import locate, make_provisioner, reach
 from redrill.drill.witness import Witness
 from redrill.errors import MachineError
@@ -19,7 +20,6 @@ from redrill.model.fleet import Backend, Endpoint, Fleet
 from redrill.model.manifest import Manifest
 from redrill.model.observation import Observation
 from redrill.model.record import (
-    ApplicationResult,
     DrillRecord,
     Failure,
     ImageFacts,
@@ -30,6 +30,7 @@ from redrill.model.record import (
     SnapshotFacts,
     Step,
 )
+from redrill.model.recovery import ApplicationResult, CanaryResult, NeighbourResult
 from redrill.model.values import Mode
 from redrill.repositories.protocol import Repository, Snapshot
 
@@ -52,6 +53,8 @@ class Evidence:
     snapshot: SnapshotFacts | None = None
     restored_manifest: Path | None = None
     wiped_at: datetime | None = None
+    canaries: dict[str, CanaryResult] = field(default_factory=dict)
+    neighbours: list[NeighbourResult] = field(default_factory=list)
     markers: list[Marker] = field(default_factory=list)
     messages: list[LogMessage] = field(default_factory=list)
     applications: dict[str, ApplicationResult] = field(default_factory=dict)
@@ -72,6 +75,7 @@ class Bench:
         self.is_armed = False
         self.started = datetime.now(UTC)
         self.evidence = Evidence()
+        self.outage = OutageClock()
         self.snapshot: Snapshot | None = None
         self.snapshot_manifest: Manifest | None = None
         self.location: Location | None = None
@@ -149,6 +153,7 @@ class Bench:
     def forget(self) -> None:
         """Drop everything that is known of the endpoint: its drill begins anew."""
         self.evidence = Evidence()
+        self.outage = OutageClock()
         self.done, self.canaries, self.witnesses = [], {}, {}
         self.snapshot = self.snapshot_manifest = self.location = self.old_boot = None
         self.is_quiesced = self.knows_fresh = False
@@ -161,7 +166,7 @@ class Bench:
         """Return the record of all that is known."""
         evidence = self.evidence
         values = {name: getattr(evidence, name) for name in Evidence.__slots__}
-        values |= {name: tuple(values[name]) for name in ("phases", "markers", "messages")}
+        values |= {name: tuple(values[name]) for name in ("phases", "markers", "messages", "neighbours")}
         return DrillRecord(
             run=self.run,
             endpoint=self.endpoint.name,
@@ -169,5 +174,7 @@ class Bench:
             started=self.started,
             ended=datetime.now(UTC),
             location=self.location,
+            outage_at=self.outage.began_at,
+            timeline=tuple(self.outage.spans),
             **values,
         )

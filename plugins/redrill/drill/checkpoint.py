@@ -105,6 +105,8 @@ def rebuild_bench(fleet: Fleet, endpoint: Endpoint, run_dir: Path, checkpoint: C
     bench.canaries, bench.is_quiesced = checkpoint.canaries, checkpoint.is_quiesced
     bench.knows_fresh, bench.fresh_root = checkpoint.knows_fresh, checkpoint.fresh_root
     bench.interim_boot = checkpoint.interim_boot
+    if record.outage_at is not None:
+        bench.outage.resume(record.outage_at, record.timeline)
     if checkpoint.old_boot_id:
         bench.old_boot = OldBoot(checkpoint.old_boot_id, checkpoint.old_host_keys)
     if record.snapshot is not None:

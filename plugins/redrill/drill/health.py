@@ -5,9 +5,10 @@ import socket
 from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
 from redrill.machine.web import UNANSWERED, get
+from redrill.model.application import Application
+from redrill.model.checks import CommandCheck, HttpCheck, TcpCheck
 from redrill.model.deadline import Deadline
-from redrill.model.fleet import Application, CommandCheck, HttpCheck, TcpCheck
-from redrill.model.record import CheckResult
+from redrill.model.recovery import CheckResult
 
 CHECK_SECONDS = 5.0
 """No single answer of a health check may take longer."""

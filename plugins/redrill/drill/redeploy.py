@@ -53,6 +53,8 @@ def redeploy(bench: Bench, deadline: Deadline) -> None:
     # The last things that may refuse: until here the connection is needed to put the endpoint back into service.
     bench.lock.hold_for_recovery("it was wiped and has not recovered yet")
     _remember_wipe(bench, bench.lock, is_resumed=is_resumed)
+    if not is_resumed:
+        bench.outage.begin()
     bench.disconnect()
     if isinstance(provisioner, Fenced):
         provisioner.fence(bench.run)

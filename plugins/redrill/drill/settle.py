@@ -2,7 +2,6 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
 from redrill.drill.bench import Bench
 from redrill.drill.health import check_application
@@ -11,7 +10,7 @@ from redrill.drill.steady import wait_for_system
 from redrill.drill.witness import read_canaries
 from redrill.errors import MachineError
 from redrill.model.deadline import Deadline, pause
-from redrill.model.record import ApplicationResult, CheckResult
+from redrill.model.recovery import ApplicationResult, CheckResult
 
 _INTERVAL = 0.05
 _LEAST_PATIENCE = 20.0
@@ -40,15 +39,17 @@ def _watch(bench: Bench, name: str, deadline: Deadline) -> ApplicationResult:
     hold = application.hold.total_seconds()
     objective = bench.endpoint.objectives_of(name).rto.total_seconds()
     patience = deadline.within(max(2 * objective, _LEAST_PATIENCE) + hold)
-    wiped_at = bench.evidence.wiped_at or datetime.now(UTC)
-    healthy_since: tuple[float, datetime] | None = None
+    began = time.monotonic()
+    healthy_since: float | None = None
     while True:
-        asked = (time.monotonic(), datetime.now(UTC))
+        asked = time.monotonic()
         checks = check_application(bench.machine, bench.location.address if bench.location else "", application)
-        healthy_since = (healthy_since or asked) if all(check.healthy for check in checks) else None
-        held = asked[0] - healthy_since[0] if healthy_since else 0.0
-        if healthy_since and held >= hold:
-            after = (healthy_since[1] - wiped_at).total_seconds()
+        healthy_since = (
+            (asked if healthy_since is None else healthy_since) if all(check.healthy for check in checks) else None
+        )
+        held = asked - healthy_since if healthy_since is not None else 0.0
+        if healthy_since is not None and held >= hold:
+            after = bench.outage.at(healthy_since) if bench.outage.began_at else healthy_since - began
             return _conclude(bench, name, checks, recovered_after=max(0.0, after), held=held)
         if patience.is_over:
             return _conclude(bench, name, checks, recovered_after=None, held=held)

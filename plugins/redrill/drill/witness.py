@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
+from redrill.model.canary import Canary
 from redrill.model.deadline import Deadline
-from redrill.model.fleet import Canary
 
 INTERVAL = 0.1
 """Seconds between two writes."""

@@ -6,14 +6,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field
 
+from redrill.model.application import Application, ApplicationRef, Objectives
+from redrill.model.checks import Port
 from redrill.model.churn import parse_churn
 from redrill.model.desired_state import DesiredState
 from redrill.model.guards import Guards
 from redrill.model.jump import parse_jump
 from redrill.model.rules import IgnoreRule
-from redrill.model.values import Duration, Value, parse_duration
+from redrill.model.values import Duration, Value
 
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
@@ -78,7 +80,6 @@ User = Annotated[str, AfterValidator(_check_user)]
 Jumps = Annotated[str, AfterValidator(_check_jumps)]
 ChurnLine = Annotated[str, AfterValidator(_check_churn)]
 PathPattern = Annotated[str, AfterValidator(_check_pattern)]
-Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Ssh(Value):
@@ -121,71 +122,35 @@ class Image(Value):
     packages: dict[str, str] = {}
 
 
-class Objectives(Value):
-    """Targets: the longest time to recover (RTO) and the most data, in time, that may be lost (RPO)."""
+class BackupPolicy(Value):
+    """Which backup a drill restores, and for how long the endpoint goes on working between it and the wipe.
 
-    rto: Duration = parse_duration("10m")
-    rpo: Duration = parse_duration("15m")
-
-
-class HttpCheck(Value):
-    """Healthy when a GET from the controller answers with ``status`` and a body that contains ``expect``."""
-
-    path: str = "/"
-    port: Port = 80
-    tls: bool = False
-    status: int = 200
-    expect: str = ""
-
-
-class CommandCheck(Value):
-    """Healthy when a command on the endpoint exits with 0 and its standard output contains ``expect``."""
-
-    run: str
-    expect: str = ""
-
-
-class TcpCheck(Value):
-    """Healthy when the controller can open a connection to ``port``."""
-
-    port: Port
-
-
-class Canary(Value):
-    """Commands on the endpoint that store one numbered write (``$REDRILL_CANARY``) and list all that are stored.
-
-    ``write`` must exit with 0 only when the write is durable. ``read`` prints one number a line. ``clear``, when
-    given, removes them after the drill.
+    With ``lead`` the drill measures what a real outage so long after a backup would lose.
     """
 
-    write: str
-    read: str
-    clear: str | None = None
+    lead: Duration | None = None
 
 
-class Application(Value):
-    """What an endpoint is for: the units that own its data, how to see that it works, and its targets."""
+class Relocation(Value):
+    """The new host of mode 'relocate': its own name and address, and what makes it, if not what made the old one."""
+
+    name: Name
+    address: Address
+    provisioner: Backend | None = None
+
+
+class Vanilla(Value):
+    """What must run on an endpoint of which nothing was restored (mode 'vanilla'), besides what its image enables."""
 
     units: tuple[str, ...] = ()
-    http: HttpCheck | None = None
-    command: CommandCheck | None = None
-    tcp: TcpCheck | None = None
-    canary: Canary | None = None
-    hold: Duration = parse_duration("1s")
-    objectives: Objectives | None = None
-
-    @model_validator(mode="after")
-    def _needs_a_check(self) -> "Application":
-        if not (self.http or self.command or self.tcp):
-            raise ValueError("an application needs a health check: 'http', 'command' or 'tcp'")
-        return self
 
 
 class Endpoint(Value):
     """One machine of a fleet, with the defaults and its role already folded in.
 
     ``ephemeral`` are globs of paths outside the state paths that a redeploy may lose, ``references`` patterns of files
-    and folders, besides its configuration, that must not name the very machine.
+    and folders, besides its configuration, that must not name the very machine. ``neighbours`` are applications of
+    other endpoints that its drill must not harm.
     """
 
     name: Name
@@ -200,8 +165,12 @@ class Endpoint(Value):
     repository: Backend | None = None
     log_sink: Backend | None = None
     restore: Annotated[str, Field(pattern="^(auto|offline|live)$")] = "auto"
+    backup: BackupPolicy = BackupPolicy()
+    relocate: Relocation | None = None
+    vanilla: Vanilla = Vanilla()
     objectives: Objectives = Objectives()
     applications: dict[Name, Application] = {}
+    neighbours: tuple[ApplicationRef, ...] = ()
     churn: tuple[ChurnLine, ...] = ()
     ignore: tuple[IgnoreRule, ...] = ()
     ephemeral: tuple[PathPattern, ...] = ()

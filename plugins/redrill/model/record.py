@@ -7,6 +7,7 @@ from pathlib import Path
 from redrill.errors import Exit
 from redrill.model.desired_state import PlaybookResult
 from redrill.model.observation import Observation
+from redrill.model.recovery import ApplicationResult, CanaryResult, NeighbourResult, Span
 from redrill.model.values import Mode, Value
 
 SCHEMA = 1
@@ -97,35 +98,11 @@ class LogMessage(Value):
     unknown: str | None = None
 
 
-class CheckResult(Value):
-    """The last answer of one health check."""
-
-    check: str
-    healthy: bool
-    detail: str = ""
-
-
-class ApplicationResult(Value):
-    """How an application came back.
-
-    ``recovered_after`` is the time in seconds from the wipe to the first healthy answer of the streak that was then
-    held for ``held`` seconds (from the start of settling when nothing was wiped). ``writes`` are the canary numbers
-    that were acknowledged before the backup was cut, ``survived`` those that were there after the recovery; None when
-    no canary is declared.
-    """
-
-    checks: tuple[CheckResult, ...]
-    healthy: bool
-    recovered_after: float | None = None
-    held: float = 0.0
-    writes: tuple[int, ...] | None = None
-    survived: tuple[int, ...] | None = None
-
-
 class SnapshotFacts(Value):
-    """The backup that a drill made: sizes in bytes, and the sha256 of the archive file.
+    """The backup that a drill restored: sizes in bytes, and the sha256 of the archive file.
 
-    ``warnings`` name what it does not hold.
+    ``warnings`` name what it does not hold. ``taken`` is the moment, by the controller's clock, of which it holds the
+    data; None in records of old. ``is_own``: the drill made it; else it was the owner's already.
     """
 
     id: str
@@ -135,6 +112,8 @@ class SnapshotFacts(Value):
     sha256: str
     manifest: Path
     warnings: tuple[str, ...] = ()
+    taken: datetime | None = None
+    is_own: bool = True
 
 
 class ImageFacts(Value):
@@ -152,6 +131,9 @@ class DrillRecord(Value):
     ``image_running`` is the image that the endpoint was made from before, without a name. ``image_packages`` is the
     package database of the fresh system, ``image_users`` and ``image_groups`` are its accounts by name, read before
     anything was restored over them; ``restored`` says how the state came back: offline or live.
+
+    ``wiped_at`` is when the endpoint began to be destroyed, ``outage_at`` when the outage began whose end is measured:
+    later than that where the endpoint was first rebuilt without its state. ``timeline`` is what happened since then.
     """
 
     schema_version: int = SCHEMA
@@ -175,6 +157,10 @@ class DrillRecord(Value):
     snapshot: SnapshotFacts | None = None
     restored_manifest: Path | None = None
     wiped_at: datetime | None = None
+    outage_at: datetime | None = None
+    timeline: tuple[Span, ...] = ()
+    canaries: dict[str, CanaryResult] = {}
+    neighbours: tuple[NeighbourResult, ...] = ()
     markers: tuple[Marker, ...] = ()
     messages: tuple[LogMessage, ...] = ()
     applications: dict[str, ApplicationResult] = {}

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from redrill.errors import GRAVEST_FIRST, Exit, gravest
 from redrill.model.fleet import Fleet
-from redrill.model.record import ApplicationResult, DrillRecord
+from redrill.model.record import DrillRecord
+from redrill.model.recovery import ApplicationResult
 from redrill.model.values import Mode, Text, Value, printable
 from redrill.model.weighed import State, Tally
 

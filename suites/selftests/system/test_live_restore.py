@@ -10,8 +10,9 @@ from redrill.drill import owners
 from redrill.drill.evidence import read_manifest
 from redrill.errors import Exit, RestoreError
 from redrill.machine.ssh_machine import SshMachine
+from redrill.model.application import Application
+from redrill.model.checks import CommandCheck
 from redrill.model.deadline import Deadline
-from redrill.model.fleet import Application, CommandCheck
 from redrill.model.manifest import EntryKind
 from redrill.model.record import Location, Step
 from redrill.provisioners.nspawn_tree import read_host_keys

@@ -2,8 +2,9 @@
 
 import pytest
 
-from redrill.model.fleet import Application, Endpoint
-from redrill.model.record import ApplicationResult
+from redrill.model.application import Application
+from redrill.model.fleet import Endpoint
+from redrill.model.recovery import ApplicationResult
 from redrill_suites.messages import tell
 
 pytestmark = pytest.mark.redrill_requires("applications")
