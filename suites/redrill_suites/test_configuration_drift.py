@@ -5,7 +5,6 @@ import pytest
 from redrill.analysis.drift import Drift, fact_of
 from redrill.analysis.etc_diffs import render_diffs
 from redrill.analysis.leaks import make_ledger
-from redrill.analysis.runtime import is_applicable
 from redrill.analysis.tallying import tell_escalated
 from redrill.drill.waivers import read_waivers
 from redrill.model.fleet import Endpoint
@@ -14,12 +13,6 @@ from redrill.plugin.run import Run
 from redrill.reporting.allure_results import attach_text
 from redrill_suites.judging import judge_promise
 from redrill_suites.messages import tell
-
-
-def judge_runtime(drift: Drift, promise: str, problem: str, advice: str) -> None:
-    if not is_applicable(drift, promise):
-        pytest.skip("not applicable: there is no running system")
-    judge_promise(drift, promise, problem, advice)
 
 
 @pytest.mark.redrill_requires("drill")
@@ -52,8 +45,6 @@ def test_system_was_not_changed_by_hand(drift: Drift) -> None:
 
 @pytest.mark.redrill_severity("critical")
 def test_system_equals_the_vendor(drift: Drift) -> None:
-    if drift.record.image_wanted is not None:
-        pytest.skip("not applicable: the image says what every file should be")
     advice = "reinstall the package, or bring the change in the way packages do: dpkg-divert, dpkg-statoverride."
     judge_promise(drift, "vendor", "outside /home, /etc and /var these are not as their vendor made them", advice)
 
@@ -81,7 +72,7 @@ def test_uids_and_gids_mean_the_same_names(drift: Drift) -> None:
 @pytest.mark.redrill_requires("drill")
 def test_units_came_back(drift: Drift) -> None:
     advice = "enable in /etc what must run, with its drop-ins, and start, stop and mask nothing by hand."
-    judge_runtime(drift, "units", "units are not as before the wipe", advice)
+    judge_promise(drift, "units", "units are not as before the wipe", advice)
 
 
 @pytest.mark.redrill_severity("critical")
@@ -97,39 +88,39 @@ def test_no_unit_has_failed(drift: Drift, endpoint: Endpoint) -> None:
 @pytest.mark.redrill_requires("drill")
 def test_packages_are_as_before(drift: Drift) -> None:
     advice = "install packages in the image, not on the endpoint."
-    judge_runtime(drift, "packages", "packages are not as before the wipe", advice)
+    judge_promise(drift, "packages", "packages are not as before the wipe", advice)
 
 
 @pytest.mark.redrill_requires("drill")
 @pytest.mark.redrill_severity("critical")
 def test_accounts_came_back(drift: Drift) -> None:
     advice = "find what rewrites accounts, groups or sudo rules at boot, such as a first-boot agent."
-    judge_runtime(drift, "accounts", "who there is and what they may is not as before the wipe", advice)
+    judge_promise(drift, "accounts", "who there is and what they may is not as before the wipe", advice)
 
 
 @pytest.mark.redrill_requires("drill")
 @pytest.mark.redrill_severity("critical")
 def test_network_came_back(drift: Drift) -> None:
     advice = "let an enabled unit start what listens, and write addresses, routes, name servers and rules to /etc."
-    judge_runtime(drift, "network", "what is reached and how is not as before the wipe", advice)
+    judge_promise(drift, "network", "what is reached and how is not as before the wipe", advice)
 
 
 @pytest.mark.redrill_requires("drill")
 def test_kernel_state_came_back(drift: Drift) -> None:
     advice = "write parameters to /etc/sysctl.d, modules to /etc/modules-load.d and mounts to /etc/fstab or a unit."
-    judge_runtime(drift, "kernel", "what the kernel was told is not as before the wipe", advice)
+    judge_promise(drift, "kernel", "what the kernel was told is not as before the wipe", advice)
 
 
 @pytest.mark.redrill_requires("drill")
 def test_environment_came_back(drift: Drift) -> None:
     advice = "write time zone, locale, limits and variables to /etc, and find what changes them at boot."
-    judge_runtime(drift, "environment", "what programs find around them is not as before the wipe", advice)
+    judge_promise(drift, "environment", "what programs find around them is not as before the wipe", advice)
 
 
 @pytest.mark.redrill_severity("critical")
 def test_nothing_runs_on_borrowed_state(drift: Drift) -> None:
     advice = "a mere reboot loses these: write them to /etc, where a unit reads them at boot, or undo them."
-    judge_runtime(drift, "runtime leaks", "what runs or is set in memory only", advice)
+    judge_promise(drift, "runtime leaks", "what runs or is set in memory only", advice)
 
 
 @pytest.mark.redrill_severity("critical")

@@ -6,7 +6,7 @@ from datetime import UTC
 from pathlib import Path
 
 from redrill.analysis.drift import Drift
-from redrill.analysis.promises import PROMISES, is_about
+from redrill.analysis.promises import PROMISES, why_not
 from redrill.analysis.weighing import weigh
 from redrill.drill.evidence import read_record, recorded_endpoints
 from redrill.drill.resume import endpoints_of
@@ -47,7 +47,7 @@ def examine(run_dir: Path, fleet: Fleet, endpoints: Collection[str] = (), promis
 def _examine_endpoint(drift: Drift, promises: Sequence[str], examined: Examined) -> None:
     waivers, day = read_waivers(drift.run_dir), drift.record.ended.astimezone(UTC).date()
     for promise in promises:
-        if not is_about(promise, drift):
+        if why_not(promise, drift):
             continue
         try:
             findings = PROMISES[promise](drift)

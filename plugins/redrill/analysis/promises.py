@@ -48,8 +48,49 @@ PROMISES: Mapping[str, Analysis] = {
 """Each analysis raises UnknownFactError when the evidence does not know what it needs."""
 
 
-def is_about(promise: str, drift: Drift) -> bool:
-    """Whether a promise can be judged at all of this record: some need a drill, one what the fleet file declares."""
-    if promise in (files.RESTORED, files.SETTLED):
-        return drift.record.mode.is_destructive
-    return promise != desired_state.DESIRED_STATE or drift.endpoint.desired_state is not None
+def why_not(promise: str, drift: Drift) -> str:
+    """Return why a promise says nothing about the endpoint of this record, '' when it does."""
+    condition = _CONDITIONS.get(promise)
+    return condition(drift) if condition else ""
+
+
+def _of_a_drill(drift: Drift) -> str:
+    return "" if drift.record.mode.is_destructive else "nothing was redeployed"
+
+
+def _of_a_vendor(drift: Drift) -> str:
+    return "the image says what every file should be" if drift.record.image_wanted else ""
+
+
+def _of_an_image(drift: Drift) -> str:
+    return "" if drift.endpoint.image else "the fleet file names no image"
+
+
+def _of_wanted_packages(drift: Drift) -> str:
+    image = drift.endpoint.image
+    return "" if image and image.packages else f"the image of '{drift.endpoint.name}' declares no wanted packages"
+
+
+def _of_a_package_database(drift: Drift) -> str:
+    return "the image has no package database" if drift.record.image_packages is None else ""
+
+
+def _of_a_playbook(drift: Drift) -> str:
+    return "" if drift.endpoint.desired_state else "the fleet file declares no desired state"
+
+
+def _of_a_running_system(drift: Drift, promise: str) -> str:
+    return "" if runtime.is_seen(drift, promise) else "there is no running system"
+
+
+_CONDITIONS: Mapping[str, Callable[[Drift], str]] = {
+    files.RESTORED: _of_a_drill,
+    files.SETTLED: _of_a_drill,
+    vendor.VENDOR: _of_a_vendor,
+    "os release": _of_an_image,
+    "wanted packages": _of_wanted_packages,
+    "package database": _of_a_package_database,
+    desired_state.DESIRED_STATE: _of_a_playbook,
+    **{name: partial(_of_a_running_system, promise=name) for name in (*runtime.PROMISES, borrowed.PROMISE)},
+}
+"""The promises that not every record can be judged by."""

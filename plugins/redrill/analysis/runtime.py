@@ -39,9 +39,9 @@ def find_changes(drift: Drift, promise: str) -> list[Finding]:
     return findings
 
 
-def is_applicable(drift: Drift, promise: str) -> bool:
-    """Whether the endpoint is of a sort that has anything of what a promise is about; what runs on borrowed state needs
-    a running system, as units do."""
+def is_seen(drift: Drift, promise: str) -> bool:
+    """Whether the endpoint is of a sort that has anything of what a promise is about; a promise without kinds of its
+    own needs a running system, as units do."""
     return any(kind.fact not in drift.latest.absent for kind in _of(promise) or _of("units"))
 
 

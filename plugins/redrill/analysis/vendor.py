@@ -30,12 +30,10 @@ _RIGHTS = (DeviationKind.MODE, DeviationKind.OWNER)
 
 
 def find_vendor_deviations(drift: Drift) -> list[Finding]:
-    """Return what is not as the vendor says; nothing where an image is known, which 'system files' compares with.
+    """Return what is not as the vendor says, for endpoints without an image, which 'system files' compares with.
 
     UnknownFactError when an oracle that should know does not, or contents were not looked at.
     """
-    if drift.record.image_wanted is not None:
-        return []
     observation, name = drift.latest, drift.endpoint.name
     facts = vendor_of(drift, observation)
     if not facts.is_known:

@@ -11,9 +11,7 @@ _Texts = Mapping[str, str | None]
 def find_other_release(drift: Drift) -> list[Finding]:
     """Return where the operating system is not the version that the image in the fleet file names."""
     image = drift.endpoint.image
-    if image is None:
-        return []
-    wanted = {"IMAGE_ID": image.name, "IMAGE_VERSION": image.version, **image.os_release}
+    wanted = {"IMAGE_ID": image.name, "IMAGE_VERSION": image.version, **image.os_release} if image else {}
     found = _texts(drift, "vendor_release")
     return _other_version(drift, "os release", Severity.CRITICAL, found, wanted)
 
@@ -27,18 +25,13 @@ def find_hidden_release(drift: Drift) -> list[Finding]:
 def find_unwanted_packages(drift: Drift) -> list[Finding]:
     """Return the packages that are not of the version that the image in the fleet file names."""
     wanted = drift.endpoint.image.packages if drift.endpoint.image else {}
-    if not wanted:
-        return []
     found = {name.partition(":")[0]: version for name, version in _texts(drift, "packages").items()}
     return _other_version(drift, "wanted packages", Severity.MAJOR, found, wanted)
 
 
 def find_package_lies(drift: Drift) -> list[Finding]:
     """Return the packages of which the restored database tells otherwise than that of the fresh image did."""
-    real = drift.record.image_packages
-    if real is None:
-        return []
-    return _untrue(drift, "package database", _texts(drift, "packages"), real)
+    return _untrue(drift, "package database", _texts(drift, "packages"), drift.record.image_packages or {})
 
 
 def _other_version(drift: Drift, promise: str, severity: Severity, found: _Texts, wanted: _Texts) -> list[Finding]:

@@ -8,8 +8,8 @@ import pytest
 
 from redrill.analysis.certificates import find_ending
 from redrill.analysis.grading import Change, Sort, grade, read_rules
-from redrill.analysis.promises import PROMISES
-from redrill.analysis.runtime import KINDS, find_changes, is_applicable
+from redrill.analysis.promises import PROMISES, why_not
+from redrill.analysis.runtime import KINDS, find_changes
 from redrill.errors import UnknownFactError
 from redrill.model.finding import Finding, Severity
 from redrill.model.observation import Account, Certificate, Observation, Unit
@@ -147,7 +147,7 @@ def test_promises_that_need_a_running_system_do_not_apply_to_a_directory(tmp_pat
     }
     drift = record_run(tmp_path, {"web-1": look(absent=absent)})["web-1"]
     applicable = [name for name in (*dict.fromkeys(kind.promise for kind in KINDS), "runtime leaks") if name]
-    assert [name for name in applicable if is_applicable(drift, name)] == ["accounts", "environment"]
+    assert [name for name in applicable if not why_not(name, drift)] == ["accounts", "environment"]
 
 
 def test_every_change_of_every_kind_has_a_grade_with_a_reason() -> None:
