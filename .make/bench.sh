@@ -9,5 +9,8 @@ sh .make/need.sh \
     iproute2:ip:"the bridge of the lab" \
     openssh-client:ssh:"the peer of the machine layer" \
     curl:curl:"asks the web server in the floor of the drill" \
-    aide:aide:"the peer of the manifest"
-exec .venv/bin/python suites/benchmarks/run.py "$@"
+    aide:aide:"the peer of the manifest" \
+    rsync:rsync:"a peer of the restore" \
+    restic:restic:"another one" \
+    openssh-server:sshd:"where the latter finds its repository"
+PYTHONPATH=suites exec .venv/bin/python suites/benchmarks/run.py "$@"

@@ -5,6 +5,8 @@ sh .make/need.sh \
     systemd-container:systemd-nspawn:"endpoints are containers with a real systemd" \
     mmdebstrap:mmdebstrap:"builds the golden image of the endpoints" \
     zstd:zstd:"compresses backups" \
+    restic:restic:"backups as their owners make them" \
+    borgbackup:borg:"backups as their owners make them" \
     attr:getfattr:"reads extended attributes" \
     acl:setfacl:"makes hard cases for the manifests" \
     busybox-static:busybox:"is all that a small endpoint has" \
@@ -17,6 +19,8 @@ sh .make/need.sh \
     rpm:rpmbuild:"makes a system of packages for the oracle of rpm" \
     ostree:ostree:"makes a system of commits for the oracle of ostree" \
     postgresql:/usr/lib/postgresql/15/bin/initdb:"locks that several controllers share" \
+    redis-server:redis-server:"is asked for its health" \
+    dnsmasq-base:dnsmasq:"is asked for its health" \
     nodejs:node:"renders the HTML report" \
     npm:npm:"installs what renders the HTML report" \
     chromium:chromium:"opens the HTML report as a reviewer would"

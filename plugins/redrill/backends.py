@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from redrill.errors import FleetError
 
-GROUPS = ("provisioners", "repositories", "collectors", "locks")
+GROUPS = ("provisioners", "repositories", "collectors", "locks", "ledgers")
 """What there are backends for; the entry-point group of each is ``redrill.<group>``."""
 
 

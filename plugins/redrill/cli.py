@@ -2,25 +2,24 @@
 
 import json
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import click
 
 from redrill.backends import GROUPS, known_backends, settings_of
 from redrill.cli_findings import adopt, findings
-from redrill.drill.authorize import remember_plan
+from redrill.cli_history import history
+from redrill.cli_minimise import minimise
+from redrill.cli_plan import tell_plan
 from redrill.drill.guards.endpoint import survey
 from redrill.drill.guards.protection import know_controller
-from redrill.drill.guards.state import require_all
 from redrill.drill.guards.token import write_token
 from redrill.drill.plan import Intention, choose_targets, plan_run
-from redrill.drill.plan_tables import GUARD_COLUMNS, TARGET_COLUMNS, backup_notes, guard_rows, target_rows
-from redrill.drill.planning import Request, make_plan
+from redrill.drill.planning import Request
 from redrill.drill.resume import abandon as give_up
 from redrill.drill.resume import endpoints_of, find_quarantined, stored_fleet
 from redrill.errors import Exit, GuardError, RedrillError
@@ -179,7 +178,8 @@ def plan(
         targets = choose_targets(selected, Mode(mode), is_explicit=bool(names or roles or tags))
         chosen = [("endpoint", names), ("role", roles), ("tag", tags)]
         words = [word for option, values in chosen for value in values for word in (f"--{option}", value)]
-        _plan_wipe(Request(fleet, targets, Mode(mode), environment, change), selected, fleet_file, words)
+        words = ["redrill", "run", str(fleet_file), "--mode", mode, *words]
+        tell_plan(Request(fleet, targets, Mode(mode), environment, change), selected, words)
         return
     intentions = plan_run(selected, Mode(mode))
     columns = ("endpoint", "role", "address", "provisioner", "image", "repository", "expendable", "what would happen")
@@ -190,28 +190,6 @@ def plan(
 def _load_to_connect(fleet_file: Path) -> Fleet:
     """Return a fleet whose keys and secrets are there; those that a command prints are left to the run."""
     return load_fleet(fleet_file, reveal_at_hand, fault_of_key)
-
-
-def _plan_wipe(request: Request, selected: Sequence[Endpoint], fleet_file: Path, words: Sequence[str]) -> None:
-    made, _ = make_plan(request, datetime.now(UTC))
-    remember_plan(made)
-    title = f"{made.fleet} ({request.fleet.environment}), mode {made.mode}: what would be wiped"
-    print_table(title, TARGET_COLUMNS, target_rows(made))
-    print_table("guards", GUARD_COLUMNS, guard_rows(made))
-    for note in backup_notes(made):
-        click.echo(note)
-    for intention in plan_run(selected, request.mode):
-        if intention.refusal:
-            click.echo(f"Left alone: '{intention.endpoint.name}': {intention.refusal}.")
-    for name in made.silent:
-        click.echo(f"No answer from '{name}': it would not be wiped, and the run would be INCOMPLETE.")
-    require_all(made.against, "Nothing was touched. The drill would be refused:")
-    said = [("--environment", request.environment), ("--change", request.change)]
-    words = [str(fleet_file), "--mode", made.mode, *words, *(word for pair in said if pair[1] for word in pair if word)]
-    click.echo(f"Plan {made.id}, valid until {made.made + made.valid_for:%Y-%m-%d %H:%M:%S} UTC.")
-    if not made.needs_confirmation:
-        click.echo("The fleet is disposable and was made by its provisioner, so the plan need not be confirmed.")
-    click.echo(f"To do it: redrill run {shlex.join(words)} --confirm {made.id}")
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
@@ -352,6 +330,8 @@ def doctor() -> int:
 
 commands.add_command(findings)
 commands.add_command(adopt)
+commands.add_command(history)
+commands.add_command(minimise)
 
 
 if __name__ == "__main__":

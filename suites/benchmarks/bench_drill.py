@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +22,9 @@ from redrill.model.fleet import Fleet
 LIMIT = 120
 """Megabytes that the controller may take."""
 
+_OUTAGE = ("redeploy", "first boot", "restore", "verify restore", "settle")
+"""The phases of the floor from the wipe to the answer of the application."""
+
 
 def bench_offline(lab: BenchLab) -> list[Row]:
     """Measure the drill that restores before the first boot, the whole command that holds it, and its memory."""
@@ -33,6 +37,7 @@ def bench_offline(lab: BenchLab) -> list[Row]:
         Row("drill of 3 endpoints, offline restore", f"{ours:.2f} s", f"{floor:.2f} s", ours / floor, "<= 1.5"),
         Row("  against a floor without evidence", f"{ours:.2f} s", f"{lean:.2f} s", ours / lean),
         Row("  until it is judged, too", f"{command:.2f} s", f"{floor:.2f} s", command / floor),
+        drills.row_of_recovery("RTO of an endpoint, offline restore"),
         Row("memory of the drill, peak", f"{memory:.0f} MB", f"{LIMIT} MB", memory / LIMIT, "<= 1"),
     ]
 
@@ -43,7 +48,10 @@ def bench_live(lab: BenchLab) -> list[Row]:
     sides = {"our drill, live": drills.ours, "live floor, same work": drills.floor}
     ours, floor = take_turns(lab.rounds, sides, lab.say).values()
     drills.explain(lab.say)
-    return [Row("drill of 3 endpoints, live restore", f"{ours:.2f} s", f"{floor:.2f} s", ours / floor, "<= 1.5")]
+    return [
+        Row("drill of 3 endpoints, live restore", f"{ours:.2f} s", f"{floor:.2f} s", ours / floor, "<= 1.5"),
+        drills.row_of_recovery("RTO of an endpoint, live restore"),
+    ]
 
 
 @dataclass(slots=True)
@@ -56,6 +64,7 @@ class _Drills:
     commands: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     phases: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     count: int = 0
 
     def ours(self) -> float:
@@ -108,6 +117,11 @@ class _Drills:
             ours, floor = (self.phases.get((phase, side), []) for side in ("ours", "whole"))
             say(f"  {phase:<18}{_middle(ours):>8}{_middle(floor):>8}")
 
+    def row_of_recovery(self, what: str) -> Row:
+        """Return how long an endpoint took from its wipe to the first good answer of its application."""
+        ours, floor = (median(self.recoveries[side]) for side in ("ours", "whole"))
+        return Row(what, f"{ours:.2f} s", f"{floor:.2f} s", ours / floor, "<= 1.5")
+
     def _read_evidence(self, run_dir: Path, began: datetime) -> float:
         """Note the phases of the run and return the seconds from ``began`` to the end of the drill."""
         events = {
@@ -115,8 +129,10 @@ class _Drills:
         }
         self.phases["(start)", "ours"].append((events["run started"] - began).total_seconds())
         for name in DRILLED:
-            for phase in read_record(run_dir, name).phases:
+            record = read_record(run_dir, name)
+            for phase in record.phases:
                 self.phases[phase.step.value, "ours"].append(phase.seconds)
+            self.recoveries["ours"] += [found.recovered_after or inf for found in record.applications.values()]
         return (events["run ended"] - began).total_seconds()
 
     def _run_floor(self, evidence: str) -> float:
@@ -128,9 +144,12 @@ class _Drills:
         seconds = time.monotonic() - began
         if done.returncode != 0:
             raise BrokenBenchmarkError(f"The floor broke:\n{(done.stdout + done.stderr)[-3000:]}")
+        outages: dict[str, float] = defaultdict(float)
         for line in done.stdout.splitlines():
-            _, phase, took = line.split("\t")
+            name, phase, took = line.split("\t")
             self.phases[phase, evidence].append(float(took))
+            outages[name] += float(took) if phase in _OUTAGE else 0.0
+        self.recoveries[evidence] += outages.values()
         return seconds
 
     def _folder(self, kind: str) -> Path:

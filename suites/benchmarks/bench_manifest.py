@@ -1,11 +1,10 @@
 """The manifest of a whole endpoint over SSH, against the bare tools on the endpoint, AIDE, and the next manifest."""
 
-import shutil
-import subprocess
 import time
 from pathlib import Path
 
 from bench_lab import BenchLab
+from carried import carry
 from measure import BrokenBenchmarkError, Row, seconds_of, take_turns
 
 from redrill.drill.evidence import SUFFIX, write_manifest
@@ -93,18 +92,8 @@ def _check_by_aide(machine: SshMachine) -> None:
 
 
 def _install_aide(machine: SshMachine) -> None:
-    """Put this machine's AIDE with the libraries that it needs into the endpoint's memory, and make its database."""
-    program = shutil.which("aide")
-    if program is None:
-        raise BrokenBenchmarkError("'aide' is missing; install the Debian package 'aide'.")
-    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout.splitlines()
-    libraries = [Path(line.split(" => ")[1].split()[0]) for line in listed if " => /" in line]
-    own = [path for path in libraries if path.name.split(".")[0] not in ("libc", "libm")]
-    files = [Path(program), *own]
-    packed = subprocess.run(
-        ["tar", "-ch", "--transform=s|.*/||", *map(str, files)], capture_output=True, check=True
-    ).stdout
+    """Put this machine's AIDE into the endpoint's memory, and make its database."""
+    carry(machine, "aide", _AIDE_HOME)
     deadline = Deadline.after(_SECONDS)
-    machine.send(f"mkdir -p {_AIDE_HOME} && tar -xC {_AIDE_HOME} -f -", iter([packed]), deadline).checked()
     machine.send(f"cat >{_AIDE_HOME}/aide.conf", iter([_AIDE_CONFIG.encode()]), deadline).checked()
     machine.run(f"{_AIDE} --init", deadline).checked()

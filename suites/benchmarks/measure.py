@@ -1,6 +1,7 @@
 """Figures and their table: every figure of a row comes from the same run, its sides measured in turns."""
 
 import json
+import operator
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +29,8 @@ class Row:
             return None
         sign, _, number = self.target.partition(" ")
         limit = float(number)
-        return {"<=": self.ratio <= limit, "<": self.ratio < limit, ">=": self.ratio >= limit}[sign]
+        signs = {"<=": operator.le, "<": operator.lt, ">": operator.gt, ">=": operator.ge}
+        return bool(signs[sign](self.ratio, limit))
 
 
 class BrokenBenchmarkError(Exception):

@@ -17,6 +17,7 @@ from bench_diff import bench_diff
 from bench_drill import bench_live, bench_offline
 from bench_lab import BenchLab, bench_lab
 from bench_manifest import bench_manifest
+from bench_restore import bench_restore
 from measure import Row, render_table, write_json
 
 from redrill.errors import Exit
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[BenchLab], list[Row]]] = {
     "checks": bench_checks,
     "drill": bench_offline,
     "live": bench_live,
+    "restore": bench_restore,
 }
 RUNS = Path(__file__).parents[2] / "reports/runs"
 RESULT = RUNS / "benchmarks.json"

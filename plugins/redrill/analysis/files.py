@@ -6,6 +6,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from redrill.analysis.drift import Drift
+from redrill.analysis.relocation import find_regenerated
 from redrill.model.attributes import NAMELESS, Names, render_xattrs
 from redrill.model.finding import Finding, Severity
 from redrill.model.manifest import Difference
@@ -14,6 +15,7 @@ from redrill.model.values import is_inside
 from redrill.redaction import is_sensitive
 
 RESTORED, SETTLED, SYSTEM, BY_HAND = "restored files", "settled files", "system files", "changes by hand"
+LOST, VANILLA = "backed-up files", "vanilla files"
 """The promises of this module.
 
 Findings against the last one break SYSTEM, too: what is accepted when an endpoint is observed for the first time is
@@ -43,6 +45,10 @@ _SETID, _WORLD_WRITABLE, _STICKY = 0o6000, 0o002, 0o1000
 Grade = tuple[Severity, str]
 
 _GRADES: Mapping[str, Mapping[str, Grade]] = {
+    LOST: {
+        "link target": (Severity.CRITICAL, "the backup has another one, and so will every restore"),
+        "hard links": (Severity.MAJOR, "each name comes back as a file of its own"),
+    },
     RESTORED: {
         "missing": (Severity.CRITICAL, "the restore lost it, and nothing else has it"),
         "unexpected": (Severity.MAJOR, "no backup has it, so nobody can say where it is from"),
@@ -61,6 +67,11 @@ _GRADES: Mapping[str, Mapping[str, Grade]] = {
         "missing": (Severity.MAJOR, "a part of the image is not there"),
         "content": (Severity.MAJOR, "it runs with other content than the image that was tested"),
     },
+    VANILLA: {
+        "missing": (Severity.MAJOR, "the image has it, and its own first boot removes it"),
+        "unexpected": (Severity.MAJOR, "neither the image nor a backup has it, so nobody can say where it is from"),
+        "content": (Severity.MAJOR, "it is not what the image holds, though nothing was restored"),
+    },
     BY_HAND: {
         "missing": (Severity.MAJOR, "it was deleted on the endpoint, and every redeploy brings it back"),
         "content": (Severity.MAJOR, "somebody needed this change, and every redeploy undoes it"),
@@ -76,9 +87,15 @@ _COMMON: Mapping[str, Grade] = {
 _OTHER: Grade = (Severity.MAJOR, "it is not what it should be")
 
 
+def find_lost(drift: Drift) -> list[Finding]:
+    """Return what the backup does not hold of what the endpoint had."""
+    return list(grade(LOST, drift.endpoint.name, drift.lost(), _names(drift.earliest)))
+
+
 def find_restored(drift: Drift) -> list[Finding]:
     """Return how the restored trees differ from the backup."""
-    return list(grade(RESTORED, drift.endpoint.name, drift.restored(), _names(drift.latest)))
+    findings = grade(RESTORED, drift.endpoint.name, drift.restored(), _names(drift.latest))
+    return [*findings, *find_regenerated(drift, RESTORED)]
 
 
 def find_settled(drift: Drift) -> list[Finding]:

@@ -11,6 +11,7 @@ from redrill.drill.evidence import read_manifest
 from redrill.errors import UnknownFactError
 from redrill.model.finding import Finding
 from redrill.model.observation import Observation
+from redrill.model.values import Mode
 from redrill.probes.identity_classes import IDENTITY_CLASSES, IdentityClass, Policy
 
 KEPT = "identity"
@@ -28,9 +29,10 @@ class Situation(StrEnum):
 
 
 def find_lost_identities(drift: Drift) -> list[Finding]:
-    """Return every identity that is not what it must be after the endpoint came back as itself."""
+    """Return every identity that is not what it must be after the endpoint came back, as itself or on a new host."""
     before, after = (_identities(observation) for observation in (drift.earliest, drift.latest))
-    return judge_identities(before, after, Situation.REPLACE, drift.endpoint.name)
+    situation = Situation.RELOCATE if drift.record.mode is Mode.RELOCATE else Situation.REPLACE
+    return judge_identities(before, after, situation, drift.endpoint.name)
 
 
 def judge_identities(before: Identities, after: Identities, situation: Situation, endpoint: str) -> list[Finding]:

@@ -15,19 +15,24 @@ from redrill.analysis import (
     ownership,
     references,
     runtime,
+    vanilla,
     vendor,
     version,
 )
 from redrill.analysis.drift import Drift
 from redrill.model.finding import Finding
+from redrill.model.values import Mode
 
 Analysis = Callable[[Drift], list[Finding]]
 
 PROMISES: Mapping[str, Analysis] = {
+    files.LOST: files.find_lost,
     files.RESTORED: files.find_restored,
     files.SETTLED: files.find_settled,
     files.SYSTEM: files.find_system,
     files.BY_HAND: files.find_by_hand,
+    files.VANILLA: vanilla.find_other_state,
+    vanilla.FRESH: vanilla.find_used_identities,
     leaks.LEAKS: leaks.find_leaks,
     ownership.OWNERSHIP: ownership.find_ownership,
     "os release": version.find_other_release,
@@ -58,6 +63,10 @@ def _of_a_drill(drift: Drift) -> str:
     return "" if drift.record.mode.is_destructive else "nothing was redeployed"
 
 
+def _of_mode_vanilla(drift: Drift) -> str:
+    return "" if drift.record.mode is Mode.VANILLA else "it was not seen without its state"
+
+
 def _of_a_vendor(drift: Drift) -> str:
     return "the image says what every file should be" if drift.record.image_wanted else ""
 
@@ -84,8 +93,11 @@ def _of_a_running_system(drift: Drift, promise: str) -> str:
 
 
 _CONDITIONS: Mapping[str, Callable[[Drift], str]] = {
+    files.LOST: _of_a_drill,
     files.RESTORED: _of_a_drill,
     files.SETTLED: _of_a_drill,
+    files.VANILLA: _of_mode_vanilla,
+    vanilla.FRESH: _of_mode_vanilla,
     vendor.VENDOR: _of_a_vendor,
     "os release": _of_an_image,
     "wanted packages": _of_wanted_packages,

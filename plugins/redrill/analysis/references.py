@@ -5,6 +5,8 @@ from functools import cache
 
 from redrill.analysis.drift import Drift, fact_of
 from redrill.analysis.identity import Situation
+from redrill.analysis.relocation import ill_applications
+from redrill.drill.text_evidence import read_stored_texts
 from redrill.errors import UnknownFactError
 from redrill.model.data_file import read_data
 from redrill.model.finding import Finding, Severity
@@ -14,6 +16,8 @@ from redrill.model.observation import Observation
 from redrill.model.values import Value
 
 REFERENCES = "references"
+
+_LONGEST = 120
 
 _NEW_WITH_THE_HOST = "another host has another one, and what names the old one then fails or reaches nobody"
 _SEVERITIES = {
@@ -43,9 +47,54 @@ def find_host_references(drift: Drift) -> list[Finding]:
     """Return every reference of the endpoint to itself: broken by the drill, bound to the hardware, or worth a note."""
     name, latest = drift.endpoint.name, drift.latest
     references = _references(latest)
+    if drift.record.relocation is not None and drift.record.before is not None:
+        return _find_old_host(drift)
     findings = judge_references(references, Situation.REPLACE, name)
     if drift.record.before is not None:
         findings = _find_broken(_references(drift.record.before), latest.own_tokens, name) + findings
+    return findings
+
+
+def find_old_references(drift: Drift) -> list[HostReference]:
+    """Return what came up on a new host and still names the old one, where it is not expected, one a file and kind.
+
+    Who is allowed to be wiped is expected to be named, and no place where a host's own name is kept: that is the new
+    host's by now, or names the old one wrongly.
+    """
+    before, relocation = drift.record.before, drift.record.relocation
+    if before is None or relocation is None:
+        return []
+    known = {(kind, token) for kind, tokens in drift.latest.own_tokens.items() for token in tokens}
+    stale = [each for each in _references(before) if (each.kind, each.token) not in known]
+    places = [place for place in _expected_places() if not place.defines]
+    return [
+        each
+        for each in _by_file(each for each in stale if each.path not in relocation.regenerated)
+        if not any(place.covers(each) for place in places)
+    ]
+
+
+def tell_references(drift: Drift) -> list[str]:
+    """Return the lines that name the old host as 'file:line: text (names its address …)'; those without a text, too."""
+    texts = read_stored_texts(drift.run_dir, drift.latest.texts).endpoint
+    told = []
+    for each in find_old_references(drift):
+        lines = texts.get(each.path, "").splitlines()
+        for number in each.lines:
+            text = lines[number - 1].strip()[:_LONGEST] if number <= len(lines) else ""
+            told.append(f"{each.path}:{number}: {text or '…'} (names the {each.kind.value} of the old host)")
+    return told
+
+
+def _find_old_host(drift: Drift) -> list[Finding]:
+    """Return a finding for each reference to the old host; where an application is ill, its own test tells of them."""
+    ill = ", ".join(f"'{name}'" for name in ill_applications(drift))
+    findings = []
+    for each in find_old_references(drift):
+        severity, why = _rank(each.kind, Situation.RELOCATE)
+        if ill:
+            severity, why = Severity.NOTE, f"{ill} did not come back: the test of its health names this line, too"
+        findings.append(_finding(each, "reference to the old host", severity, why, drift.endpoint.name))
     return findings
 
 

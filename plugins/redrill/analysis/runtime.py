@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from redrill.analysis.drift import Drift
 from redrill.analysis.grading import Change, grade
+from redrill.analysis.relocation import as_on_the_new_host, cause_of
 from redrill.errors import UnknownFactError
-from redrill.model.finding import Finding
+from redrill.model.finding import Finding, Severity
 from redrill.model.observation import Observation
 
 Items = Mapping[str, str]
@@ -35,7 +36,8 @@ def find_changes(drift: Drift, promise: str) -> list[Finding]:
                 f"{(drift.earliest if before is None else drift.latest).absent[kind.fact]}."
             )
         if before is not None and after is not None:
-            findings += [_tell(drift, promise, change) for change in compare_items(kind.name, before, after)]
+            expected = as_on_the_new_host(drift, before, after)
+            findings += [_tell(drift, promise, change) for change in compare_items(kind.name, expected, after)]
     return findings
 
 
@@ -81,15 +83,17 @@ def _is_busy(change: Change) -> bool:
 
 
 def _tell(drift: Drift, promise: str, change: Change) -> Finding:
-    rule = grade(change)
+    rule, cause = grade(change), cause_of(drift, change)
     return Finding(
         promise=promise,
         kind=f"{change.kind} {change.sort}",
         endpoint=drift.endpoint.name,
         subject=change.item,
         detail=change.detail,
-        severity=rule.severity,
-        why=rule.why,
+        severity=Severity.NOTE if cause else rule.severity,
+        why=f"it is a part of '{cause}', which did not come back: the test of its health tells why"
+        if cause
+        else rule.why,
         group=change.kind,
     )
 

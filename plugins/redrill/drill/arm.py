@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from redrill.drill.bench import Bench
 from redrill.drill.guards.endpoint import is_made_here, judge_endpoint, resource_of
+from redrill.drill.guards.landing import judge_landing
 from redrill.drill.guards.live import read_live
 from redrill.drill.guards.protection import know_controller
 from redrill.drill.guards.schedule import judge_times, remember_wipe
@@ -13,6 +14,7 @@ from redrill.drill.guards.stops import require_go
 from redrill.drill.image import require_image
 from redrill.errors import BackupError, GuardError
 from redrill.model.deadline import Deadline
+from redrill.model.values import Mode
 from redrill.repositories.protocol import WatchfulRepository
 
 
@@ -42,6 +44,8 @@ def arm(bench: Bench, deadline: Deadline) -> None:
         )
     states = judge_times(fleet, [bench.endpoint], now)
     states += judge_endpoint(fleet, know_controller(), found, now)
+    if bench.mode is Mode.RELOCATE:
+        states.append(judge_landing(fleet, know_controller(), bench.endpoint))
     require_all(states, f"Endpoint '{name}' must not be wiped:")
     if fleet.guards.min_interval:
         remember_wipe(facts.identity, name, bench.run, now)

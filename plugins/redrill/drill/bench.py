@@ -7,10 +7,15 @@ from pathlib import Path
 from redrill.backends import load_backend
 from redrill.collectors.protocol import Collector
 from redrill.drill.authorize import Permit
+from redrill.drill.canaries import Canaries
+from redrill.drill.halt import Halt
+from redrill.drill.health.asking import Target
+from redrill.drill.health.probe import Moment
+from redrill.drill.health.site import Site
+from redrill.drill.journal import Journal
 from redrill.drill.locks import EndpointLock
 from redrill.drill.outage import OutageClock
-from redrill.drill.reach import locate, make_provisioner, reach
-from redrill.drill.witness import Witness
+from redrill.drill.reach import locate, make_builder, make_provisioner, reach
 from redrill.errors import MachineError
 from redrill.machine.protocol import Machine
 from redrill.machine.ssh_machine import OldBoot
@@ -27,8 +32,10 @@ from redrill.model.record import (
     LogMessage,
     Marker,
     Phase,
+    Relocation,
     SnapshotFacts,
     Step,
+    VanillaFacts,
 )
 from redrill.model.recovery import ApplicationResult, CanaryResult, NeighbourResult
 from redrill.model.values import Mode
@@ -52,6 +59,8 @@ class Evidence:
     after: Observation | None = None
     snapshot: SnapshotFacts | None = None
     restored_manifest: Path | None = None
+    vanilla: VanillaFacts | None = None
+    relocation: Relocation | None = None
     wiped_at: datetime | None = None
     canaries: dict[str, CanaryResult] = field(default_factory=dict)
     neighbours: list[NeighbourResult] = field(default_factory=list)
@@ -62,7 +71,11 @@ class Evidence:
 
 
 class Bench:
-    """Everything that the phases of one endpoint share. One thread works at it at a time."""
+    """Everything that the phases of one endpoint share. One thread works at it at a time.
+
+    ``provisioner`` has made the endpoint as it is, ``builder`` makes what it comes up on again: the same one, but for a
+    new host.
+    """
 
     def __init__(
         self, fleet: Fleet, endpoint: Endpoint, mode: Mode, run_dir: Path, permit: Permit | None = None
@@ -73,15 +86,21 @@ class Bench:
         self.run_dir = run_dir
         self.permit = permit
         self.is_armed = False
+        self.halt = Halt()
+        self.journal: Journal | None = None
         self.started = datetime.now(UTC)
         self.evidence = Evidence()
         self.outage = OutageClock()
+        self.site = Site(fleet, [self])
+        self.watched_since: float | None = None
+        self.is_coming_back = self.is_back = False
         self.snapshot: Snapshot | None = None
         self.snapshot_manifest: Manifest | None = None
         self.location: Location | None = None
         self.old_boot: OldBoot | None = None
-        self.witnesses: dict[str, Witness] = {}
-        self.canaries: dict[str, tuple[int, ...]] = {}
+        self.canaries = Canaries(endpoint, self.run, self.folder)
+        self.taken: datetime | None = None
+        self.hooked: tuple[str, ...] = ()
         self.is_quiesced = False
         self.is_over = False
         self.done: list[Step] = []
@@ -92,6 +111,7 @@ class Bench:
         self.detail = ""
         self._machine: Machine | None = None
         self.provisioner = make_provisioner(fleet, endpoint)
+        self.builder = make_builder(fleet, endpoint) if mode is Mode.RELOCATE else self.provisioner
         self.repository = self._make_repository(endpoint.repository)
         self.collector = self._make_collector(endpoint.log_sink)
 
@@ -129,6 +149,20 @@ class Bench:
         """Whether there is a live handle."""
         return self._machine is not None
 
+    @property
+    def moment(self) -> Moment:
+        """What is going on with its applications."""
+        if self.outage.began_at is None or Step.SETTLE in self.done:
+            return Moment.STEADY
+        return Moment.BOOTING if self.is_coming_back else Moment.DOWN
+
+    @property
+    def target(self) -> Target:
+        """Where its applications are asked; nothing is asked on the system that a live restore goes on in."""
+        has_own_system = self.outage.began_at is None or self.is_back
+        address = self.location.address if self.location else ""
+        return Target(address, self._machine if has_own_system else None)
+
     def locate(self) -> Location:
         """Return where the endpoint is now; MachineError when it is nowhere."""
         return locate(self.fleet, self.endpoint)
@@ -145,16 +179,19 @@ class Bench:
         return self.machine if self.is_connected else self.connect(self.location or self.locate(), deadline)
 
     def disconnect(self) -> None:
-        """Drop the live handle: called before every event in the life of the host."""
+        """Drop the live handle, and end the canaries: called before every event in the life of the host."""
+        self.canaries.end()
         if self._machine is not None:
             self._machine.close()
             self._machine = None
+        self.canaries.join()
 
     def forget(self) -> None:
         """Drop everything that is known of the endpoint: its drill begins anew."""
         self.evidence = Evidence()
         self.outage = OutageClock()
-        self.done, self.canaries, self.witnesses = [], {}, {}
+        self.watched_since, self.is_coming_back, self.is_back = None, False, False
+        self.done, self.hooked, self.taken = [], (), None
         self.snapshot = self.snapshot_manifest = self.location = self.old_boot = None
         self.is_quiesced = self.knows_fresh = False
 

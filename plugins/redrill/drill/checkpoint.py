@@ -21,7 +21,8 @@ class Checkpoint(Value):
     """The state of one endpoint's drill between two phases.
 
     ``done`` are the phases that need not be done again; ``record`` holds the evidence so far; ``interim_boot`` is the
-    boot id from which a live restore reboots; ``abandoned`` is why a person gave the endpoint up.
+    boot id from which a live restore reboots; ``hooked`` are the applications that still have to hear that the backup
+    is over; ``abandoned`` is why a person gave the endpoint up.
     """
 
     schema_version: int = SCHEMA
@@ -30,8 +31,8 @@ class Checkpoint(Value):
     snapshot: Snapshot | None = None
     old_boot_id: str | None = None
     old_host_keys: tuple[str, ...] = ()
-    canaries: dict[str, tuple[int, ...]] = {}
     is_quiesced: bool = False
+    hooked: tuple[str, ...] = ()
     knows_fresh: bool = False
     fresh_root: Path | None = None
     interim_boot: str | None = None
@@ -62,8 +63,8 @@ def save_checkpoint(bench: Bench, *, is_over: bool = False) -> None:
         snapshot=bench.snapshot,
         old_boot_id=bench.old_boot.boot_id if bench.old_boot else None,
         old_host_keys=bench.old_boot.host_keys if bench.old_boot else (),
-        canaries=bench.canaries,
         is_quiesced=bench.is_quiesced,
+        hooked=bench.hooked,
         knows_fresh=bench.knows_fresh,
         fresh_root=bench.fresh_root,
         interim_boot=bench.interim_boot,
@@ -102,7 +103,7 @@ def rebuild_bench(fleet: Fleet, endpoint: Endpoint, run_dir: Path, checkpoint: C
     bench.started = record.started
     bench.done = list(checkpoint.done)
     bench.snapshot, bench.location = checkpoint.snapshot, record.location
-    bench.canaries, bench.is_quiesced = checkpoint.canaries, checkpoint.is_quiesced
+    bench.is_quiesced, bench.hooked = checkpoint.is_quiesced, checkpoint.hooked
     bench.knows_fresh, bench.fresh_root = checkpoint.knows_fresh, checkpoint.fresh_root
     bench.interim_boot = checkpoint.interim_boot
     if record.outage_at is not None:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from redrill.drill import finish, prepare, redeploy
-from redrill.drill.arm import arm
+from redrill.drill import finish, relocate
 from redrill.drill.authorize import Authorized, Permit
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
@@ -17,54 +16,25 @@ from redrill.drill.crash import crash_here
 from redrill.drill.disk import is_of_the_disk, refuse_without_disk
 from redrill.drill.evidence import write_record
 from redrill.drill.halt import Halt, heed_signals
+from redrill.drill.health.asking import require_clients
+from redrill.drill.health.site import Site
 from redrill.drill.journal import Journal
 from redrill.drill.locks import EndpointLock, LockStore, hold, identify, open_locks
 from redrill.drill.memory import bound_heaps, give_back
+from redrill.drill.reach import destination_of
 from redrill.drill.resume import find_unfinished
-from redrill.drill.settle import settle
+from redrill.drill.stages import STAGES, Stage
 from redrill.drill.waves import why_stop
-from redrill.errors import CleanupError, Exit, RedrillError, StoppedError, gravest
+from redrill.errors import Exit, RedrillError, StoppedError, gravest
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.needs import applications_of
 from redrill.model.record import DrillRecord, Failure, Outcome, Phase, Step
 from redrill.model.values import Mode
 from redrill.private import write_private
 
 MOST_AT_ONCE = 64
 """Endpoints that are drilled at the same time; each waits far more than it works."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One phase as the engine runs it: what it does, and the seconds that it may take."""
-
-    step: Step
-    work: Callable[[Bench, Deadline], None]
-    budget: float
-
-
-OBSERVE_STAGES = (
-    Stage(Step.PREFLIGHT, prepare.preflight, 120),
-    Stage(Step.SETTLE, settle, 600),
-    Stage(Step.OBSERVE_AFTER, finish.observe_after, 600),
-)
-
-REPLACE_STAGES = (
-    Stage(Step.PREFLIGHT, prepare.preflight, 120),
-    Stage(Step.PLANT, prepare.plant, 60),
-    Stage(Step.OBSERVE, prepare.observe_before, 600),
-    Stage(Step.BACK_UP, prepare.back_up, 3600),
-    Stage(Step.VERIFY_BACKUP, prepare.verify_backup, 1800),
-    Stage(Step.ARM, arm, 60),
-    Stage(Step.REDEPLOY, redeploy.redeploy, 1800),
-    Stage(Step.RESTORE, redeploy.restore, 3600),
-    Stage(Step.VERIFY_RESTORE, redeploy.verify_restore, 1800),
-    Stage(Step.SETTLE, settle, 1800),
-    Stage(Step.OBSERVE_AFTER, finish.observe_after, 600),
-    Stage(Step.RELEASE, finish.release, 60),
-)
-
-STAGES = {Mode.OBSERVE: OBSERVE_STAGES, Mode.REPLACE: REPLACE_STAGES}
 
 
 class Progress(Protocol):
@@ -88,12 +58,15 @@ def run_drill(
     progress: Progress,
     *,
     authorized: Authorized | None = None,
+    stages: Mapping[Mode, Sequence[Stage]] = STAGES,
 ) -> list[DrillRecord]:
     """Drill the endpoints of each wave concurrently; write each record as it completes and return them all.
 
     An endpoint that breaks does not stop the others of its wave; its record holds the first cause. Endpoints of waves
-    that do not start any more have records that say why. Without ``authorized`` nothing is ever wiped.
+    that do not start any more have records that say why. Without ``authorized`` nothing is ever wiped. Whatever
+    ``stages`` are done, a resume goes on with those that every drill has.
     """
+    require_clients(applications_of(fleet.endpoints).items())
     locks = open_locks(fleet)
     bound_heaps()
     try:
@@ -102,7 +75,7 @@ def run_drill(
         raise refuse_without_disk(error, run_dir, mode) from error
     records: list[DrillRecord] = []
     permits = authorized.permits if authorized else {}
-    crew = Crew(locks, journal, progress)
+    crew = Crew(locks, journal, progress, stages=stages)
     with heed_signals(crew.halt):
         for wave in authorized.waves if authorized else (tuple(endpoints),):
             stop = why_stop(fleet, records) if mode.is_destructive else None
@@ -127,6 +100,7 @@ def resume_drill(fleet: Fleet, run_dir: Path, progress: Progress, permits: Mappi
     A wiped endpoint goes on with its first incomplete phase. One that was not is put back into service and drilled from
     the start, for a backup made before the interruption may be stale; without a permit it is left at that.
     """
+    require_clients(applications_of(fleet.endpoints).items())
     journal = Journal(run_dir / "journal.jsonl")
     wiped, untouched = find_unfinished(fleet, run_dir, permits)
     journal.write("run resumed", wiped=[b.endpoint.name for b in wiped], untouched=[b.endpoint.name for b in untouched])
@@ -148,9 +122,13 @@ class Crew:
     journal: Journal
     progress: Progress
     halt: Halt = field(default_factory=Halt)
+    stages: Mapping[Mode, Sequence[Stage]] = field(default_factory=lambda: STAGES)
 
     def drill(self, benches: Sequence[Bench], stop: StoppedError | None = None) -> list[DrillRecord]:
         """Drill these endpoints at the same time; with ``stop`` none of them is even begun."""
+        site = Site(benches[0].fleet, benches) if benches else None
+        for bench in benches:
+            bench.site = site or bench.site
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(benches) or 1), thread_name_prefix="drill") as pool:
             drills = [pool.submit(_drill, bench, self, stop) for bench in benches]
         # What could not be recorded is told by its gravest: an endpoint that was wiped, if there is one.
@@ -194,7 +172,8 @@ def _keep(bench: Bench, record: DrillRecord, journal: Journal) -> None:
 
 
 def _run_stages(bench: Bench, crew: Crew) -> None:
-    for stage in STAGES[bench.mode]:
+    bench.halt, bench.journal = crew.halt, crew.journal
+    for stage in crew.stages[bench.mode]:
         if stage.step in bench.done:
             continue
         try:
@@ -215,8 +194,12 @@ def _hold(stack: ExitStack, bench: Bench, locks: LockStore) -> bool:
     if not bench.mode.is_destructive:
         return True
     try:
-        identity = identify(bench.location or bench.locate())
+        home = bench.evidence.relocation.old if bench.evidence.relocation else bench.location
+        identity = identify(home or bench.locate())
         bench.lock = stack.enter_context(hold(locks, bench.endpoint.name, identity, bench.run))
+        if bench.mode is Mode.RELOCATE and bench.builder:
+            place = identify(destination_of(bench.endpoint, bench.builder))
+            stack.enter_context(hold(locks, bench.endpoint.relocated.name, place, bench.run))
     except RedrillError as error:
         bench.evidence.failure = _failure(bench, Step.PREFLIGHT, error)
         return False
@@ -279,14 +262,21 @@ def _failure(bench: Bench, step: Step, error: Exception) -> Failure:
     if bench.evidence.wiped_at is None and is_of_the_disk(error):
         error = refuse_without_disk(error, bench.run_dir, bench.mode)
     code = error.exit_code if isinstance(error, RedrillError) else Exit.INCOMPLETE
-    if bench.evidence.wiped_at is not None and not (step is Step.RELEASE and isinstance(error, CleanupError)):
-        code = Exit.QUARANTINED
-    return Failure(step=step, error=type(error).__name__, message=str(error) or repr(error), exit_code=code)
+    failure = Failure(step=step, error=type(error).__name__, message=str(error) or repr(error), exit_code=code)
+    # What was stopped, and not destroyed, is started again before anybody is told.
+    is_gone = bench.evidence.wiped_at is not None and bench.mode is not Mode.RELOCATE
+    if is_gone and not failure.is_of_clean_up:
+        return failure.model_copy(update={"exit_code": Exit.QUARANTINED})
+    return failure
 
 
 def _stand_down(bench: Bench, journal: Journal) -> None:
     """Leave an endpoint that was not wiped as it was found; after the wipe everything stays for whoever mends it."""
-    if bench.evidence.wiped_at is not None or not bench.mode.is_destructive:
+    if not bench.mode.is_destructive:
+        return
+    if bench.evidence.wiped_at is not None:
+        if bench.mode is Mode.RELOCATE:
+            _come_back(bench, journal)
         return
     try:
         finish.stand_down(bench, Deadline.after(120))
@@ -297,6 +287,21 @@ def _stand_down(bench: Bench, journal: Journal) -> None:
             bench.evidence.failure = first.model_copy(update={"message": words, "exit_code": Exit.CLEANUP})
         with suppress(OSError):
             journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
+
+
+def _come_back(bench: Bench, journal: Journal) -> None:
+    """Start the old host again; one that does not serve afterwards is quarantined, for it is down by our hand."""
+    try:
+        words, code = relocate.come_back(bench, Deadline.after(600)), None
+        bench.is_over = bench.lock is not None and _end_recovery(bench, bench.lock, journal)
+    except Exception as error:  # noqa: BLE001 - the first cause is to be told all the same
+        words, code = f"Afterwards the old host could not be put back into service: {error}", Exit.QUARANTINED
+    first = bench.evidence.failure
+    if first is not None:
+        update = {"message": f"{first.message} {words}", "exit_code": first.exit_code if code is None else code}
+        bench.evidence.failure = first.model_copy(update=update)
+    with suppress(OSError):
+        journal.write("old host", bench.endpoint.name, detail=words)
 
 
 def _put_back(bench: Bench, journal: Journal) -> None:
@@ -313,6 +318,7 @@ def _put_back(bench: Bench, journal: Journal) -> None:
 
 
 def _close(bench: Bench) -> None:
+    bench.site.leave(bench.endpoint.name)
     bench.disconnect()
     if bench.collector is not None:
         bench.collector.close()

@@ -1,17 +1,20 @@
 """The last phases: observe what came back, look at the log sink, and leave nothing of the drill behind."""
 
-import shlex
 from collections.abc import Callable
 
 from redrill.collectors.protocol import Arrival, Collector
 from redrill.drill.bench import Bench
 from redrill.drill.markers import read_markers, remove_markers
 from redrill.drill.prepare import send_message, take_observation
+from redrill.drill.quiesce import go_on, stopped_classes
+from redrill.drill.settle import judge_neighbours
 from redrill.errors import CleanupError, CommandError, MachineError
 from redrill.machine.ansible import check_playbook
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.desired_state import PlaybookResult
-from redrill.model.record import LogMessage
+from redrill.model.record import LogMessage, Step
+from redrill.model.recovery import CanaryResult
+from redrill.model.values import Mode
 
 _ARRIVAL_SECONDS = 10.0
 """How long a message may take to the sink."""
@@ -28,6 +31,8 @@ def observe_after(bench: Bench, deadline: Deadline) -> None:
         evidence.messages.append(send_message(bench, "after", deadline))
     evidence.markers = read_markers(bench.machine, evidence.markers, deadline)
     evidence.after = take_observation(bench, "after", deadline)
+    # Afterwards, for who asks a database makes it write.
+    evidence.canaries = _read_canaries(bench)
     if bench.collector:
         find = _find_messages if bench.mode.is_destructive else _find_boot
         evidence.messages = find(bench, deadline.within(_ARRIVAL_SECONDS))
@@ -35,6 +40,17 @@ def observe_after(bench: Bench, deadline: Deadline) -> None:
     arrived = sum(message.arrived for message in evidence.messages)
     told = [f"{arrived} of {len(evidence.messages)} messages at the sink", bench.detail]
     bench.detail = ", ".join(filter(None, told))
+
+
+def _read_canaries(bench: Bench) -> dict[str, CanaryResult]:
+    """Return what came back of the numbered writes; nothing where nothing was taken down."""
+    # What is rebuilt twice was lost at the first time.
+    ended = bench.evidence.wiped_at if bench.mode is Mode.VANILLA else bench.outage.began_at
+    if ended is None or bench.evidence.snapshot is None:
+        return {}
+    is_own, stopped = bench.evidence.snapshot.is_own, stopped_classes(bench.endpoint)
+    going = [name for name in bench.endpoint.state_classes if not (is_own and name in stopped)]
+    return bench.canaries.read_back(bench.machine, bench.evidence.snapshot.taken, ended, going)
 
 
 def _check_desired_state(bench: Bench, deadline: Deadline) -> PlaybookResult | None:
@@ -97,19 +113,16 @@ def _ask(question: Callable[[], list[LogMessage]], otherwise: list[LogMessage]) 
 
 def release(bench: Bench, deadline: Deadline) -> None:
     """Remove the markers and canaries of this drill from the endpoint; CleanupError lists what stays."""
+    if bench.outage.began_at is not None:
+        bench.evidence.neighbours = judge_neighbours(bench)
     machine, left = bench.reconnect(deadline), list[str]()
     try:
         remove_markers(machine, bench.evidence.markers, deadline)
     except CommandError as error:
         paths = ", ".join(f"'{marker.path}'" for marker in bench.evidence.markers)
         left.append(f"the markers {paths} ({error})")
-    for name in bench.canaries:
-        canary = bench.endpoint.applications[name].canary
-        if canary and canary.clear:
-            try:
-                machine.run(canary.clear, deadline).checked()
-            except CommandError as error:
-                left.append(f"the canaries of '{name}' ({error})")
+    if Step.PREFLIGHT in bench.done:  # else nothing was written
+        left += bench.canaries.clear(machine, deadline)
     if left:
         raise CleanupError(
             f"On '{bench.endpoint.name}' the drill left something behind; remove it by hand: {'; '.join(left)}."
@@ -118,18 +131,14 @@ def release(bench: Bench, deadline: Deadline) -> None:
 
 def stand_down(bench: Bench, deadline: Deadline) -> None:
     """Undo the preparations of a drill that ends before its wipe: the endpoint goes on as it was."""
-    for witness in bench.witnesses.values():
-        witness.stop()
-    bench.canaries = {name: tuple(witness.acknowledged) for name, witness in bench.witnesses.items()}
+    bench.canaries.end()
+    bench.canaries.join()
+    put_back(bench, deadline)
+
+
+def put_back(bench: Bench, deadline: Deadline) -> None:
+    """Start again on the endpoint that answers what the drill has stopped there, and remove what it left there."""
     try:
-        if bench.is_quiesced and bench.machine.has_init and (units := _units_before(bench)):
-            bench.machine.run(f"systemctl start -- {' '.join(map(shlex.quote, units))}", deadline).checked()
+        go_on(bench, deadline, is_whole=True)
     finally:
         release(bench, deadline)
-
-
-def _units_before(bench: Bench) -> list[str]:
-    """Return the units that own data and ran before the drill; those of which that is not known, too."""
-    declared = [unit for application in bench.endpoint.applications.values() for unit in application.units]
-    seen = bench.evidence.before.units if bench.evidence.before else {}
-    return [unit for unit in declared if unit not in seen or seen[unit].active.startswith("active")]

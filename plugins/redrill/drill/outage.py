@@ -5,6 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from redrill.model.recovery import Span
 
+_START = (datetime.now(UTC), time.monotonic())
+
+
+def clock_now() -> datetime:
+    """Return the controller's time (UTC) by a clock that never steps: what is measured by it can be subtracted."""
+    start, monotonic = _START
+    return start + timedelta(seconds=time.monotonic() - monotonic)
+
 
 class OutageClock:
     """Seconds since the outage began, by the controller's monotonic clock; None before it has begun.
@@ -19,7 +27,7 @@ class OutageClock:
 
     def begin(self) -> datetime:
         """Start to measure, now; whatever was measured before is forgotten."""
-        self.began_at, self._began, self.spans = datetime.now(UTC), time.monotonic(), []
+        self.began_at, self._began, self.spans = clock_now(), time.monotonic(), []
         return self.began_at
 
     def resume(self, began_at: datetime, spans: tuple[Span, ...]) -> None:

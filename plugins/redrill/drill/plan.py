@@ -21,12 +21,33 @@ def plan_run(endpoints: Sequence[Endpoint], mode: Mode) -> tuple[Intention, ...]
     """Return the intention for each endpoint, in the order of the fleet."""
     if not mode.is_destructive:
         return tuple(Intention(endpoint, "observe, change nothing") for endpoint in endpoints)
-    return tuple(Intention(endpoint, "wipe, redeploy, restore", _refusal(endpoint)) for endpoint in endpoints)
+    return tuple(Intention(each, _ACTIONS[mode], _refusal(each, mode)) for each in endpoints)
 
 
-def _refusal(endpoint: Endpoint) -> str:
+_ACTIONS = {
+    Mode.REPLACE: "wipe, redeploy, restore",
+    Mode.VANILLA: "wipe, redeploy, boot without a restore, redeploy, restore",
+    Mode.RELOCATE: "stop, deploy a new host, restore there",
+}
+
+
+def describe_landing(endpoint: Endpoint) -> str:
+    """Return what mode 'relocate' would do with the new host of an endpoint; '' when it declares none."""
+    new, host = endpoint.relocate, endpoint.relocated
+    if new is None:
+        return ""
+    maker = host.provisioner.kind if host.provisioner else "nobody"
+    at = f" at {host.address}" if host.address else ""
+    last = "start it again" if new.keep == "old" else f"remove it for good when '{new.name}' has recovered"
+    end = f", remove '{new.name}'" if new.keep == "old" else ""
+    return f"stop it, deploy '{new.name}'{at} ({maker}), restore there, judge{end}, {last}"
+
+
+def _refusal(endpoint: Endpoint, mode: Mode) -> str:
     if not endpoint.expendable:
         return "it is not 'expendable: true' in the fleet file"
+    if mode is Mode.RELOCATE and endpoint.relocate is None:
+        return "it declares no 'relocate:', so nobody knows its new host"
     missing = [name for name in ("provisioner", "repository") if getattr(endpoint, name) is None]
     return f"it declares no {' and no '.join(missing)}" if missing else ""
 

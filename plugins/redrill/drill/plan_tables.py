@@ -7,7 +7,7 @@ TARGET_COLUMNS = (
     "wave",
     "endpoint",
     "role",
-    "wiped at",
+    "taken down at",
     "identity",
     "rebuilt from",
     "restored from a backup",
@@ -43,6 +43,11 @@ def backup_notes(plan: Plan) -> list[str]:
             shared.setdefault(note, []).append(f"'{target.endpoint}'")
     age = f"A backup of another run would do while it is not older than {spell_duration(plan.backup_valid)}."
     return [*(f"Backups of {', '.join(names)}: {note}." for note, names in shared.items()), age]
+
+
+def landing_notes(plan: Plan) -> list[str]:
+    """Return what would be done to each endpoint that is to come up on a new host."""
+    return [f"'{target.endpoint}': {target.landing}." for target in plan.targets if target.landing]
 
 
 def guard_rows(plan: Plan) -> list[list[str]]:

@@ -7,18 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from redrill.drill.choose_backup import describe_backup
 from redrill.drill.guards.change import NAME as CHANGE
 from redrill.drill.guards.change import judge_change
 from redrill.drill.guards.endpoint import Survey, judge_endpoint, place_of, survey
+from redrill.drill.guards.landing import judge_landing
 from redrill.drill.guards.limits import judge_count, judge_environment, judge_shares, judge_twins
 from redrill.drill.guards.protection import Controller, know_controller
 from redrill.drill.guards.schedule import judge_times
 from redrill.drill.guards.state import GuardState, off, passes, told
 from redrill.drill.guards.stops import judge_stops
+from redrill.drill.plan import describe_landing
 from redrill.drill.waves import form_waves
 from redrill.model.fleet import Endpoint, Fleet
+from redrill.model.needs import needed_endpoints
 from redrill.model.values import Duration, Mode, Value
-from redrill.repositories.encryption import encryption_state
 
 STAMP = "%Y%m%dT%H%M%SZ"
 _MOST_AT_ONCE = 32
@@ -26,17 +29,24 @@ _MOST_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What somebody asks for: ``environment`` and ``change`` are what they said on the command line, if anything."""
+    """What somebody asks for: ``environment`` and ``change`` are what they said on the command line, if anything.
+
+    ``purpose`` is what more than a drill is done to the endpoints, '' for a drill.
+    """
 
     fleet: Fleet
     endpoints: tuple[Endpoint, ...]
     mode: Mode
     environment: str | None = None
     change: str | None = None
+    purpose: str = ""
 
 
 class Target(Value):
-    """One endpoint that would be wiped; ``identity`` is the digest of who it is, ``address`` where it answers."""
+    """One endpoint that would be wiped; ``identity`` is the digest of who it is, ``address`` where it answers.
+
+    ``landing`` says what would become of its new host, '' when it gets none.
+    """
 
     endpoint: str
     role: str
@@ -46,6 +56,7 @@ class Target(Value):
     digest: str
     backup: str
     is_made_here: bool
+    landing: str = ""
 
 
 class Plan(Value):
@@ -63,6 +74,7 @@ class Plan(Value):
     guards: tuple[GuardState, ...]
     needs_confirmation: bool
     silent: tuple[str, ...] = ()
+    purpose: str = ""
 
     @property
     def id(self) -> str:
@@ -80,10 +92,12 @@ class Plan(Value):
         return {
             "the fleet file": f"{self.fleet} {self.fleet_digest}",
             "the mode": self.mode.value,
+            **({"the purpose": self.purpose} if self.purpose else {}),
             "the environment": self.environment,
             "the endpoints and waves": [list(wave) for wave in self.waves],
             **{f"the address of '{t.endpoint}'": t.address for t in self.targets},
             **{f"the identity of '{t.endpoint}'": t.identity for t in self.targets},
+            **{f"the new host of '{t.endpoint}'": t.landing for t in self.targets if t.landing},
             **{f"the image of '{t.endpoint}'": f"{t.image} {t.digest}" for t in self.targets},
         }
 
@@ -104,8 +118,9 @@ def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]
                 strict=True,
             )
         )
+        backups = list(pool.map(lambda endpoint: describe_backup(fleet, endpoint, now), request.endpoints))
     surveys = list(found.values())
-    waves = form_waves(list(found), fleet.guards)
+    waves = form_waves(list(found), fleet.guards, needed_endpoints(request.endpoints))
     is_lab = fleet.disposable and all(each.is_made_here for each in surveys if not each.is_silent)
     plan = Plan(
         made=now.astimezone(UTC).replace(microsecond=0),
@@ -115,16 +130,17 @@ def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]
         environment=request.environment or "",
         valid_for=fleet.guards.plan_valid,
         backup_valid=fleet.guards.backup_valid,
-        targets=tuple(map(_target, surveys)),
+        targets=tuple(_target(each, backup, request.mode) for each, backup in zip(surveys, backups, strict=True)),
         waves=waves,
         guards=tuple(_judge_run(request, surveys, waves, now)) + tuple(_judge_each(fleet, controller, surveys, now)),
         needs_confirmation=not is_lab,
         silent=tuple(name for name, each in found.items() if each.is_silent),
+        purpose=request.purpose,
     )
     return plan, found
 
 
-def _target(found: Survey) -> Target:
+def _target(found: Survey, backup: str, mode: Mode) -> Target:
     endpoint, image = found.endpoint, found.image
     return Target(
         endpoint=endpoint.name,
@@ -133,16 +149,10 @@ def _target(found: Survey) -> Target:
         identity=found.identity.digest if found.facts else "",
         image=f"{image.name} {image.version}" if image else "",
         digest=image.digest if image else "",
-        backup=_describe_backup(endpoint),
+        backup=backup,
         is_made_here=found.is_made_here,
+        landing=describe_landing(endpoint) if mode is Mode.RELOCATE else "",
     )
-
-
-def _describe_backup(endpoint: Endpoint) -> str:
-    repository = endpoint.repository
-    if repository is None:
-        return ""
-    return f"made by this run in '{repository.kind}', read back whole; {encryption_state(endpoint)}"
 
 
 def _judge_each(fleet: Fleet, controller: Controller, surveys: Sequence[Survey], now: datetime) -> Iterator[GuardState]:
@@ -164,6 +174,8 @@ def _judge_run(
     yield judge_twins(answering, places, facts)
     yield from judge_times(fleet, endpoints, now)
     yield from judge_stops(fleet)
+    if request.mode is Mode.RELOCATE:
+        yield from (judge_landing(fleet, know_controller(), endpoint) for endpoint in answering)
     yield told(CHANGE, lambda: judge_change(fleet, request.change))
 
 

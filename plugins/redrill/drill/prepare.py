@@ -2,37 +2,45 @@
 
 import secrets
 import shlex
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from redrill.drill.bench import Bench
-from redrill.drill.checkpoint import save_checkpoint
-from redrill.drill.evidence import SUFFIX, read_manifest, write_manifest
+from redrill.drill.choose_backup import choose_snapshot, tell_snapshot
+from redrill.drill.evidence import SUFFIX, write_manifest
 from redrill.drill.guards.schedule import judge_times
 from redrill.drill.guards.state import require_all
 from redrill.drill.image import learn_image, learn_running_image
 from redrill.drill.last_seen import LastSeen
+from redrill.drill.likeness import require_likeness, require_survivors, tell_changes, tell_losses
 from redrill.drill.markers import choose_markers, plant_markers
 from redrill.drill.mounts import refuse_mounts
+from redrill.drill.outage import clock_now
+from redrill.drill.quiesce import go_on, held_classes, quiesce, run_hooks_before, stopped_classes
 from redrill.drill.steady import wait_for_system
+from redrill.drill.steady_state import require_steady_state
 from redrill.drill.texts import add_texts
 from redrill.drill.vendor_evidence import write_vendor
-from redrill.drill.way_back import prove_way_back
-from redrill.drill.witness import Witness
-from redrill.errors import BackupError, MachineError
-from redrill.machine.protocol import Machine
-from redrill.model.churn import churn_rules
-from redrill.model.deadline import Deadline
-from redrill.model.fleet import Endpoint
-from redrill.model.manifest import Manifest, compare, unexplained
+from redrill.drill.way_back import prove_way_back, require_young
+from redrill.errors import BackupError
+from redrill.model.canary import Consistency
+from redrill.model.choice import SnapshotChoice
+from redrill.model.deadline import Deadline, pause
+from redrill.model.manifest import Manifest
 from redrill.model.observation import Observation
 from redrill.model.record import LogMessage, SnapshotFacts
-from redrill.model.values import is_inside
+from redrill.model.values import spell_duration
 from redrill.model.vendor import VendorFacts
 from redrill.probes.facts.catalogue import facts_about
 from redrill.probes.observe import Kept, observe
 from redrill.probes.vendor.catalogue import CONTENT_FACTS
+from redrill.repositories.protocol import LossyRepository, Repository, Snapshot
+
+_CONNECT_SECONDS = 120.0
+"""How long an endpoint may take to answer, and then to start what it has to start."""
+
+_LOOK_SECONDS = 0.5
+"""How often a drill that lets its endpoint work looks whether it is to stop."""
 
 _LOGGER = 'PATH="$ROOT/usr/bin:$PATH"; logger -t redrill -- '
 
@@ -46,28 +54,28 @@ def preflight(bench: Bench, deadline: Deadline) -> None:
         # A later wave must not even take an endpoint out of service for a wipe that would be refused.
         states = judge_times(bench.fleet, [bench.endpoint], datetime.now(UTC))
         require_all(states, f"The drill of '{bench.endpoint.name}' must not begin:")
-    machine = bench.connect(bench.locate(), deadline)
-    wait_for_system(machine, deadline)
+    machine = bench.connect(bench.locate(), deadline.within(_CONNECT_SECONDS))
+    wait_for_system(machine, deadline.within(_CONNECT_SECONDS))
     if bench.provisioner:
-        bench.evidence.image_wanted = image = learn_image(bench, bench.provisioner)
+        bench.evidence.image_wanted = image = learn_image(bench, bench.builder or bench.provisioner)
         bench.evidence.image_running = learn_running_image(bench, bench.provisioner)
         bench.detail = f"image {image.name} {image.version}"
     if bench.mode.is_destructive:
         refuse_mounts(machine, bench.endpoint, deadline)
+        require_steady_state(bench, deadline)
 
 
 def plant(bench: Bench, deadline: Deadline) -> None:
     """Plant survivors and stains, send the message before the wipe, and start the numbered writes."""
     machine = bench.machine
     # Known before it is done: whatever was planted must be found again by whoever stands down.
-    bench.evidence.markers = choose_markers(machine, bench.run, deadline)
+    markers = choose_markers(machine, bench.run, deadline)
+    # In a snapshot that the owner has already, nothing that is planted now can be.
+    bench.evidence.markers = [m for m in markers if bench.endpoint.backup.snapshot is None or not m.is_survivor]
     plant_markers(machine, bench.evidence.markers, deadline)
     if bench.collector:
         bench.evidence.messages.append(send_message(bench, "before", deadline))
-    for name, application in bench.endpoint.applications.items():
-        if application.canary:
-            bench.witnesses[name] = Witness(machine, application.canary)
-            bench.witnesses[name].start()
+    bench.canaries.start(machine, deadline)
     survivors = sum(marker.is_survivor for marker in bench.evidence.markers)
     bench.detail = f"{survivors} survivors, {len(bench.evidence.markers) - survivors} stains"
 
@@ -105,30 +113,35 @@ def take_observation(bench: Bench, moment: str, deadline: Deadline) -> Observati
 
 
 def back_up(bench: Bench, deadline: Deadline) -> None:
-    """Stop the numbered writes and the owners of the data, then cut the backup of the state paths."""
+    """Cut the backup of the state paths while the data of the applications stands still, as far as they declare it.
+
+    Where a snapshot of the owner's is restored nothing is cut, and everything goes on until the outage.
+    """
     if bench.repository is None:
         raise BackupError(
             f"Endpoint '{bench.endpoint.name}' has no repository; give it 'repository:' in the fleet file."
         )
-    bench.canaries = {name: witness.stop() for name, witness in bench.witnesses.items()}
-    bench.is_quiesced = True
-    save_checkpoint(bench)
-    quiesce(bench.machine, bench.endpoint, deadline)
-    bench.snapshot = bench.repository.create(bench.machine, bench.run, deadline)
-    bench.detail = f"{bench.snapshot.entries} entries, {bench.snapshot.stored_size / 1e6:.1f} MB stored"
-
-
-def quiesce(machine: Machine, endpoint: Endpoint, deadline: Deadline) -> None:
-    """Stop the units that own the endpoint's data and close the journal's files; MachineError when one stays."""
-    if not machine.has_init:
+    if bench.endpoint.backup.snapshot is not None:
+        _take_owners(bench, bench.repository, bench.endpoint.backup.snapshot)
         return
-    units = [unit for application in endpoint.applications.values() for unit in application.units]
-    commands = ["journalctl --rotate --quiet", "journalctl --sync --quiet"]
-    if units:
-        words = " ".join(map(shlex.quote, units))
-        commands.insert(0, f"systemctl stop -- {words} && ! systemctl is-active --quiet -- {words}")
-    for result in machine.batch(commands, deadline):
-        result.checked()
+    held, stopped = held_classes(bench.endpoint), stopped_classes(bench.endpoint)
+    bench.canaries.hold(held)
+    quiesce(bench, deadline)
+    # From here on all that was acknowledged must be in the backup; a hook may freeze its moment at any time.
+    bench.taken = clock_now()
+    run_hooks_before(bench, deadline)
+    bench.snapshot = bench.repository.create(bench.machine, bench.run, deadline)
+    go_on(bench, deadline, is_whole=False)
+    bench.canaries.go_on(set(held) - set(stopped))
+    bench.detail = f"{bench.snapshot.entries} entries, {(bench.snapshot.stored_size or 0) / 1e6:.1f} MB stored"
+
+
+def _take_owners(bench: Bench, repository: Repository, choice: SnapshotChoice) -> None:
+    """Take the owner's snapshot that the fleet file means; BackupError when there is none, or it is too old."""
+    now = datetime.now(UTC)
+    bench.snapshot = choose_snapshot(bench.endpoint.name, repository, choice, now)
+    require_young(bench, bench.snapshot)
+    bench.detail = f"the owner's snapshot {tell_snapshot(bench.snapshot, now)}"
 
 
 def verify_backup(bench: Bench, deadline: Deadline) -> None:
@@ -141,52 +154,62 @@ def verify_backup(bench: Bench, deadline: Deadline) -> None:
     except BackupError as error:
         raise BackupError(
             f"The backup '{snapshot.id}' of '{bench.endpoint.name}' would not bring it back: {str(error).rstrip('.')}. "
-            "Nothing was wiped. Look after the repository and who writes to it, then drill again; every drill makes a "
-            "backup of its own."
+            "Nothing was wiped. Look after the repository and who writes to it, then drill again; "
+            f"{_next_backup(bench)}."
         ) from error
-    _require_survivors(bench, manifest)
-    _require_likeness(bench, manifest)
+    warnings, source = _judge_backup(bench, repository, snapshot, manifest)
     file = write_manifest(manifest, bench.folder / f"backup{SUFFIX}")
     bench.snapshot_manifest = manifest
     bench.detail = prove_way_back(bench, deadline)
     bench.evidence.snapshot = SnapshotFacts(
         id=snapshot.id,
-        entries=snapshot.entries,
-        size=snapshot.size,
+        entries=len(manifest.entries),
+        size=sum(entry.size for entry in manifest.entries.values()),
         stored_size=snapshot.stored_size,
         sha256=snapshot.sha256,
         manifest=bench.relative(file),
-        warnings=snapshot.warnings,
+        source=bench.relative(write_manifest(source, bench.folder / f"source{SUFFIX}")) if source else None,
+        warnings=(*snapshot.warnings, *warnings),
+        taken=bench.taken or snapshot.created,
+        is_own=bench.endpoint.backup.snapshot is None,
+        consistency=_consistency(bench),
     )
+    _go_on_working(bench)
 
 
-def _require_survivors(bench: Bench, manifest: Manifest) -> None:
-    missing = [m.path for m in bench.evidence.markers if m.is_survivor and m.path not in manifest.entries]
-    if missing:
-        raise BackupError(
-            f"The backup of '{bench.endpoint.name}' lacks what was planted just before: {', '.join(missing)}. "
-            "It is of another run or of another host. Nothing was wiped; look after the repository, then drill again."
-        )
+def _next_backup(bench: Bench) -> str:
+    is_own = bench.endpoint.backup.snapshot is None
+    return "every drill makes a backup of its own" if is_own else "another snapshot can be chosen as 'backup.snapshot'"
 
 
-def _require_likeness(bench: Bench, manifest: Manifest) -> None:
-    before = bench.evidence.before
-    if before is None or before.state_manifest is None:
-        raise MachineError(
-            f"The state paths of '{bench.endpoint.name}' could not be observed; the backup has no witness."
-        )
-    observed = read_manifest(bench.run_dir, before.state_manifest)
-    quiet = ("/etc", "/home")
-    differences = compare(_only(observed, quiet), _only(manifest, quiet))
-    unlike = [d for d in unexplained(differences, churn_rules(bench.endpoint.churn)) if d.expected != "socket"]
-    if unlike:
-        shown = "; ".join(map(str, unlike[:5]))
-        raise BackupError(
-            f"The backup of '{bench.endpoint.name}' is not what was observed just before ({len(unlike)} differences): "
-            f"{shown}. Stop what changes these paths, or declare them as 'churn'."
-        )
+def _consistency(bench: Bench) -> dict[str, Consistency]:
+    """Return what the backup holds of each application's data; of an owner's backup nobody but the owner knows that."""
+    endpoint = bench.endpoint
+    own = endpoint.backup.snapshot is None
+    return {name: endpoint.consistency_of(name) for name in endpoint.applications} if own else {}
 
 
-def _only(manifest: Manifest, parents: tuple[str, ...]) -> Manifest:
-    entries = {path: entry for path, entry in manifest.entries.items() if is_inside(path, parents)}
-    return replace(manifest, entries=entries)
+def _go_on_working(bench: Bench) -> None:
+    """Leave the endpoint at work for as long after the backup as an outage is to come, or until somebody stops the drill."""
+    lead = bench.endpoint.backup.lead
+    if lead is None:
+        return
+    until = Deadline.after(lead.total_seconds())
+    while not until.is_over and bench.halt.reason is None:
+        pause(until.within(_LOOK_SECONDS).remaining)
+    bench.detail += f"; then {spell_duration(lead)} at work"
+
+
+def _judge_backup(
+    bench: Bench, repository: Repository, snapshot: Snapshot, manifest: Manifest
+) -> tuple[tuple[str, ...], Manifest | None]:
+    """Return warnings, and what the repository's tool was given, if one made the backup; BackupError when it is wrong.
+
+    An owner's snapshot was made before anything was planted, and the endpoint may have changed since.
+    """
+    if bench.endpoint.backup.snapshot is not None:
+        return tell_changes(bench, manifest), None
+    source = repository.read_source(snapshot) if isinstance(repository, LossyRepository) else None
+    require_survivors(bench, manifest)
+    require_likeness(bench, source or manifest)
+    return (tell_losses(source, manifest) if source else ()), source

@@ -8,7 +8,7 @@ from redrill.machine.ssh_machine import OldBoot, SshMachine, wait_for_ssh
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import Location
-from redrill.provisioners.protocol import Provisioner
+from redrill.provisioners.protocol import Destined, Provisioner
 
 
 def make_provisioner(fleet: Fleet, endpoint: Endpoint) -> Provisioner | None:
@@ -17,6 +17,21 @@ def make_provisioner(fleet: Fleet, endpoint: Endpoint) -> Provisioner | None:
         return None
     made: Provisioner = load_backend("provisioners", endpoint.provisioner.kind)(fleet, endpoint)
     return made
+
+
+def make_builder(fleet: Fleet, endpoint: Endpoint) -> Provisioner | None:
+    """Return the provisioner of an endpoint's new host, which calls it by the host's own name and address."""
+    return make_provisioner(fleet, endpoint.relocated) if endpoint.relocate else None
+
+
+def destination_of(endpoint: Endpoint, builder: Provisioner) -> Location:
+    """Return where the new host of an endpoint will be; its host keys are not known yet."""
+    if isinstance(builder, Destined):
+        return builder.destination()
+    new = endpoint.relocated
+    if new.address is None:
+        raise FleetError(f"endpoints.{endpoint.name}.relocate: the new host '{new.name}' needs an 'address:'.")
+    return Location(address=new.address, port=new.ssh.port)
 
 
 def locate(fleet: Fleet, endpoint: Endpoint) -> Location:

@@ -1,29 +1,26 @@
 """The phases that destroy and put back: redeploy, restore (offline or live), verify the restored trees."""
 
 import re
-from datetime import UTC, datetime
 
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.evidence import SUFFIX, write_manifest
-from redrill.drill.guards.stops import require_go
-from redrill.drill.locks import EndpointLock
+from redrill.drill.evidence import read_manifest as read_stored
+from redrill.drill.own_identity import bring_back_own, forget_own, save_own
 from redrill.drill.owners import stop_owners
-from redrill.errors import GuardError, ProvisionError, RestoreError
+from redrill.drill.take_down import begin_outage, remember_boot, require_armed, take_down
+from redrill.errors import ProvisionError, RestoreError
 from redrill.machine.local_machine import LocalMachine
 from redrill.machine.protocol import Machine
 from redrill.machine.ssh_machine import OldBoot
 from redrill.model.churn import restore_churn
 from redrill.model.deadline import Deadline
-from redrill.model.manifest import unexplained
+from redrill.model.manifest import Difference, Manifest, unexplained
 from redrill.model.values import STATE_PATHS
 from redrill.probes.files import read_manifest
 from redrill.probes.fresh import read_fresh
-from redrill.provisioners.protocol import Fenced, OfflineRestore
+from redrill.provisioners.protocol import Fenced, OfflineRestore, Provisioner, Telling
 from redrill.repositories.restore import fidelity, restore_snapshot
-
-OLD_BOOT_SECONDS = 10.0
-"""A provisioner that returned has destroyed the old system: what answers from it so long after was never destroyed."""
 
 REBOOT_SECONDS = 180.0
 """How long the interim system may go on answering: twice what systemd gives processes to end."""
@@ -40,45 +37,44 @@ def redeploy(bench: Bench, deadline: Deadline) -> None:
 
     A resumed drill that had begun to wipe goes on with it: the only way for the endpoint is forward.
     """
-    provisioner, is_resumed = bench.provisioner, bench.evidence.wiped_at is not None
-    is_ready = bench.endpoint.expendable and bench.snapshot_manifest is not None
-    if provisioner is None or bench.lock is None or not is_ready or not (bench.is_armed or is_resumed):
-        raise GuardError(f"Endpoint '{bench.endpoint.name}' must not be wiped: it is not armed.")
-    if not is_resumed:
-        require_go(bench.fleet)
-    bench.is_armed = False
-    if bench.evidence.before and bench.location:
-        bench.old_boot = OldBoot(bench.evidence.before.boot_id, bench.location.host_keys, OLD_BOOT_SECONDS)
-    is_offline = _is_offline(bench)
-    # The last things that may refuse: until here the connection is needed to put the endpoint back into service.
-    bench.lock.hold_for_recovery("it was wiped and has not recovered yet")
-    _remember_wipe(bench, bench.lock, is_resumed=is_resumed)
-    if not is_resumed:
-        bench.outage.begin()
-    bench.disconnect()
-    if isinstance(provisioner, Fenced):
-        provisioner.fence(bench.run)
-    if is_offline:
-        bench.fresh_root = provisioner.redeploy_stopped(deadline)  # type: ignore[attr-defined]  # _is_offline checked it
-    else:
-        bench.location = provisioner.redeploy(deadline)
+    is_resumed = bench.evidence.wiped_at is not None
+    provisioner = begin_wipe(bench)
+    begin_outage(bench, is_resumed=is_resumed)
+    rebuild(bench, provisioner, bench.run, deadline)
     bench.evidence.image_deployed = provisioner.describe_image()
 
 
-def _remember_wipe(bench: Bench, lock: EndpointLock, *, is_resumed: bool) -> None:
-    """Write down that the endpoint is wiped, before it is; OSError when that cannot be: then it is not wiped."""
-    bench.evidence.wiped_at = bench.evidence.wiped_at or datetime.now(UTC)
-    try:
-        save_checkpoint(bench)
-    except OSError:
-        if not is_resumed:
-            bench.evidence.wiped_at = None
-            lock.recovered()
-        raise
+def begin_wipe(bench: Bench) -> Provisioner:
+    """Pass the last gate and write down that the endpoint is wiped; return what may wipe it now, and again.
+
+    GuardError when it is not armed, StoppedError when somebody has stopped drills, OSError when nothing can be written
+    down; the endpoint is untouched then, unless it was wiped before.
+    """
+    builder = require_armed(bench)
+    remember_boot(bench)
+    _is_offline(bench)
+    take_down(bench)
+    return builder
+
+
+def rebuild(bench: Bench, provisioner: Provisioner, fence: str, deadline: Deadline) -> None:
+    """Destroy the endpoint and rebuild it, at most once for each ``fence``; afterwards it is booted or stopped."""
+    bench.disconnect()
+    if isinstance(provisioner, Fenced):
+        provisioner.fence(fence)
+    told = len(bench.outage.spans)
+    if isinstance(provisioner, Telling):
+        provisioner.tell(bench.outage.mark)
+    if _is_offline(bench):
+        bench.fresh_root = provisioner.redeploy_stopped(deadline)  # type: ignore[attr-defined]  # _is_offline checked it
+    else:
+        bench.location = provisioner.redeploy(deadline)
+    if len(bench.outage.spans) == told:  # nothing was told, as when a drill is resumed that had come so far
+        bench.outage.mark("redeploy")
 
 
 def _is_offline(bench: Bench) -> bool:
-    can = isinstance(bench.provisioner, OfflineRestore)
+    can = isinstance(bench.builder, OfflineRestore)
     if bench.endpoint.restore == "offline" and not can:
         raise ProvisionError(f"The provisioner of '{bench.endpoint.name}' cannot restore offline; say 'restore: live'.")
     return can and bench.endpoint.restore != "live"
@@ -88,22 +84,28 @@ def restore(bench: Bench, deadline: Deadline) -> None:
     """Put the state paths back as the backup has them; nothing that owns them runs meanwhile."""
     bench.evidence.restored = "offline" if bench.fresh_root else "live"
     bench.detail = bench.evidence.restored
-    machine = _target(bench, deadline)
+    machine = reach_rebuilt(bench, deadline)
+    if bench.fresh_root is None:
+        bench.outage.mark("boot")
     if not bench.knows_fresh:
         evidence = bench.evidence
         evidence.image_packages, evidence.image_users, evidence.image_groups = read_fresh(machine, deadline)
         bench.knows_fresh = True
         save_checkpoint(bench)
+    save_own(bench, machine, deadline)
     if machine.has_init:
         stop_owners(machine, bench.endpoint, deadline)
-    elif isinstance(bench.provisioner, OfflineRestore):
-        bench.provisioner.clear(STATE_PATHS)
+    elif isinstance(bench.builder, OfflineRestore):
+        bench.builder.clear(STATE_PATHS)
     if bench.snapshot is None or bench.repository is None:
         raise RestoreError(f"Endpoint '{bench.endpoint.name}' has no backup to restore.")
     restore_snapshot(machine, bench.repository, bench.snapshot, deadline, bench.snapshot_manifest)
+    bring_back_own(bench, machine, deadline)
+    bench.outage.mark("restore")
 
 
-def _target(bench: Bench, deadline: Deadline) -> Machine:
+def reach_rebuilt(bench: Bench, deadline: Deadline) -> Machine:
+    """Return the fresh system, or its root where it does not run yet, to restore something to."""
     if bench.fresh_root is not None:
         return LocalMachine(bench.endpoint.name, bench.fresh_root)
     if bench.location is None:
@@ -116,13 +118,26 @@ def verify_restore(bench: Bench, deadline: Deadline) -> None:
 
     A difference is no error here but evidence: the drift suite judges it.
     """
-    machine = bench.machine if bench.is_connected else _target(bench, deadline)
+    machine = bench.machine if bench.is_connected else reach_rebuilt(bench, deadline)
     found = read_manifest(machine, STATE_PATHS, (), deadline)
     file = write_manifest(found, bench.folder / f"restored{SUFFIX}")
     bench.evidence.restored_manifest = bench.relative(file)
-    if bench.snapshot_manifest is not None:
-        unlike = unexplained(fidelity(bench.snapshot_manifest, found), restore_churn(bench.evidence.restored))
-        bench.detail = f"{len(found.entries)} entries, {len(unlike)} differences"
+    bench.detail = f"{len(found.entries)} entries, {len(_unlike(bench, found))} differences"
+    bench.outage.mark("verify restore")
+
+
+def read_unlike(bench: Bench) -> list[Difference]:
+    """Return how what was restored differed from the backup, but for what is the host's own."""
+    file = bench.evidence.restored_manifest
+    return _unlike(bench, read_stored(bench.run_dir, file)) if file else []
+
+
+def _unlike(bench: Bench, found: Manifest) -> list[Difference]:
+    if bench.snapshot_manifest is None:
+        return []
+    unlike = unexplained(fidelity(bench.snapshot_manifest, found), restore_churn(bench.evidence.restored))
+    relocation = bench.evidence.relocation
+    return [each for each in unlike if relocation is None or not relocation.explains(each)]
 
 
 def boot_restored(bench: Bench, deadline: Deadline) -> None:
@@ -134,10 +149,12 @@ def boot_restored(bench: Bench, deadline: Deadline) -> None:
 
 
 def _boot_stopped(bench: Bench, deadline: Deadline) -> None:
-    if not isinstance(bench.provisioner, OfflineRestore):
+    if not isinstance(bench.builder, OfflineRestore) or bench.fresh_root is None:
         raise ProvisionError(f"The provisioner of '{bench.endpoint.name}' cannot boot a stopped root.")
-    location = bench.provisioner.boot(deadline)
+    forget_own(bench, LocalMachine(bench.endpoint.name, bench.fresh_root), deadline)
+    location = bench.builder.boot(deadline)
     bench.connect(location, deadline, bench.old_boot)
+    bench.outage.mark("boot")
 
 
 def _reboot(bench: Bench, deadline: Deadline) -> None:
@@ -146,9 +163,10 @@ def _reboot(bench: Bench, deadline: Deadline) -> None:
     The reboot is forced: a clean one would have the interim system write its own state (seeds, clocks, leases, who was
     logged in) over what was just restored. Everything is synced and unmounted all the same.
     """
-    machine = bench.machine if bench.is_connected else _target(bench, deadline)
+    machine = bench.machine if bench.is_connected else reach_rebuilt(bench, deadline)
     interim = bench.location
     if interim is None or not machine.has_init:
+        forget_own(bench, machine, deadline)
         return
     boot_id = machine.run("cat /proc/sys/kernel/random/boot_id", deadline).checked().text
     if bench.interim_boot in {None, boot_id}:
@@ -157,8 +175,10 @@ def _reboot(bench: Bench, deadline: Deadline) -> None:
         bench.interim_boot = boot_id
         bench.location = restored.model_copy(update={"host_keys": (*restored.host_keys, *interim.host_keys)})
         save_checkpoint(bench)
+        forget_own(bench, machine, deadline)
         machine.run(_REBOOT, deadline).checked()
         machine = bench.connect(restored, deadline, OldBoot(boot_id, interim.host_keys, REBOOT_SECONDS))
+    bench.outage.mark("reboot")
     _drop_interim_journals(bench, machine, deadline)
 
 

@@ -73,7 +73,7 @@ def find_unfinished(fleet: Fleet, run_dir: Path, permits: Mapping[str, Permit]) 
     for name, point in unfinished(run_dir).items():
         endpoint = fleet.endpoint(name)
         if point is None:
-            bench = Bench(fleet, endpoint, Mode.REPLACE, run_dir)
+            bench = Bench(fleet, endpoint, mode_of(run_dir), run_dir)
         else:
             bench = rebuild_bench(fleet, endpoint, run_dir, point)
         bench.permit = permits.get(name)
@@ -101,7 +101,7 @@ def abandon(fleet: Fleet, run_dir: Path, endpoint: str, reason: str) -> None:
         raise FleetError(f"Endpoint '{endpoint}' is not quarantined by the run '{run_dir.name}'; see 'redrill status'.")
     if not reason.strip():
         raise FleetError("Say why the endpoint is given up; the reason stays in the journal.")
-    if point.record.location is not None:
-        abandon_lock(open_locks(fleet), endpoint, identify(point.record.location), run_dir.name, reason)
+    if point.record.home is not None:
+        abandon_lock(open_locks(fleet), endpoint, identify(point.record.home), run_dir.name, reason)
     Journal(run_dir / "journal.jsonl").write("abandoned", endpoint, reason=reason)
     write_checkpoint(run_dir, point.model_copy(update={"abandoned": reason}))

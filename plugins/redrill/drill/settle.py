@@ -1,78 +1,85 @@
 """Reaching the steady state and holding it: boot what was restored, ask the applications until they stay healthy."""
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from redrill.drill.bench import Bench
-from redrill.drill.health import check_application
+from redrill.drill.health.probe import Probe
+from redrill.drill.health.results import At, Recovery, Surroundings, with_needs
 from redrill.drill.redeploy import boot_restored
 from redrill.drill.steady import wait_for_system
-from redrill.drill.witness import read_canaries
-from redrill.errors import MachineError
-from redrill.model.deadline import Deadline, pause
-from redrill.model.recovery import ApplicationResult, CheckResult
+from redrill.model.deadline import Deadline, wait_until
+from redrill.model.recovery import NeighbourResult
 
-_INTERVAL = 0.05
 _LEAST_PATIENCE = 20.0
 
 
 def settle(bench: Bench, deadline: Deadline) -> None:
-    """Boot into the restored state, wait for the system and for the applications, and read the canaries back.
+    """Boot into the restored state, wait for the system and for the applications.
 
     A system that never leaves 'starting' is a SettleTimeoutError; an application that does not come back is evidence.
     """
+    began = time.monotonic()
+    bench.site.begin(bench, has_neighbours=bench.mode.is_destructive)
+    bench.watched_since = bench.watched_since or began
+    probes = bench.site.own_probes(bench.endpoint)
     if bench.mode.is_destructive:
-        boot_restored(bench, deadline)
-    names = list(bench.endpoint.applications)
-    with ThreadPoolExecutor(len(names) + 1, thread_name_prefix=f"settle-{bench.endpoint.name}") as pool:
-        results = {name: pool.submit(_watch, bench, name, deadline) for name in names}
+        _boot(bench, probes, deadline)
+    at: At = bench.outage.at if bench.outage.began_at else lambda moment: moment - began
+    with ThreadPoolExecutor(len(probes) or 1, thread_name_prefix=f"settle-{bench.endpoint.name}") as pool:
+        watched = {name: pool.submit(_watch, bench, name, probe, deadline) for name, probe in probes.items()}
         bench.detail = wait_for_system(bench.machine, deadline)
-        bench.evidence.applications = {name: result.result() for name, result in results.items()}
+        bench.outage.mark("system ready")
+        is_up_at = time.monotonic()
+        recoveries = {name: each.result() for name, each in watched.items()}
+    bench.evidence.applications = {
+        name: with_needs(recovery.tell(at), recovery, bench.site, -at(0.0), is_up_at)
+        for name, recovery in recoveries.items()
+    }
+    if bench.mode.is_destructive:
+        _await_dependents(bench, deadline)
+        bench.evidence.neighbours = judge_neighbours(bench)
+    bench.site.leave(bench.endpoint.name, [probe.name for probe in probes.values()])
 
 
-def _watch(bench: Bench, name: str, deadline: Deadline) -> ApplicationResult:
-    """Ask one application until it was healthy without a break for its hold time, or hope is given up.
+def _boot(bench: Bench, probes: Mapping[str, Probe], deadline: Deadline) -> None:
+    for probe in probes.values():
+        probe.expect_return()
+    bench.is_coming_back = True
+    boot_restored(bench, deadline)
+    bench.is_back = True
+    for probe in probes.values():
+        probe.confirm_return()
+
+
+def _watch(bench: Bench, name: str, probe: Probe, deadline: Deadline) -> Recovery:
+    """Wait until one application was healthy without a break for its hold time, or hope is given up.
 
     That is after twice its objective: one that comes back too late is told apart from one that never does.
     """
-    application = bench.endpoint.applications[name]
-    hold = application.hold.total_seconds()
     objective = bench.endpoint.objectives_of(name).rto.total_seconds()
-    patience = deadline.within(max(2 * objective, _LEAST_PATIENCE) + hold)
-    began = time.monotonic()
-    healthy_since: float | None = None
-    while True:
-        asked = time.monotonic()
-        checks = check_application(bench.machine, bench.location.address if bench.location else "", application)
-        healthy_since = (
-            (asked if healthy_since is None else healthy_since) if all(check.healthy for check in checks) else None
-        )
-        held = asked - healthy_since if healthy_since is not None else 0.0
-        if healthy_since is not None and held >= hold:
-            after = bench.outage.at(healthy_since) if bench.outage.began_at else healthy_since - began
-            return _conclude(bench, name, checks, recovered_after=max(0.0, after), held=held)
-        if patience.is_over:
-            return _conclude(bench, name, checks, recovered_after=None, held=held)
-        pause(_INTERVAL)
+    hold = probe.application.hold.total_seconds()
+    held = probe.wait_until_held(deadline.within(max(2 * objective, _LEAST_PATIENCE) + hold))
+    return Recovery(probe, held, time.monotonic())
 
 
-def _conclude(
-    bench: Bench, name: str, checks: tuple[CheckResult, ...], *, recovered_after: float | None, held: float
-) -> ApplicationResult:
-    canary, written = bench.endpoint.applications[name].canary, bench.canaries.get(name)
-    survived: tuple[int, ...] | None = None
-    if canary and written is not None:
-        try:
-            there = read_canaries(bench.machine, canary, Deadline.after(30))
-        except MachineError as error:
-            checks = (*checks, CheckResult(check="read the canaries", healthy=False, detail=str(error)))
-            there = frozenset()
-        survived = tuple(number for number in written if number in there)
-    return ApplicationResult(
-        checks=checks,
-        healthy=recovered_after is not None,
-        recovered_after=recovered_after,
-        held=held,
-        writes=written,
-        survived=survived,
-    )
+def _await_dependents(bench: Bench, deadline: Deadline) -> None:
+    """Wait until what needs this endpoint is back as well, or has had all the time that it may take."""
+
+    def are_back(is_last_try: bool) -> bool | None:
+        waiting = [one for one in judge_neighbours(bench) if one.tolerated is not None and one.back_after is None]
+        hopeful = [one for one in waiting if all(bench.evidence.applications[name].healthy for name in one.needs)]
+        return True if is_last_try or not hopeful else None
+
+    around = [one.tolerated for one in judge_neighbours(bench) if one.tolerated is not None]
+    if around:
+        wait_until(are_back, deadline.within(max(around)), interval=0.05)
+
+
+def judge_neighbours(bench: Bench) -> list[NeighbourResult]:
+    """Return how the neighbours and dependents of the endpoint have fared until now; before a crash is forgotten."""
+    if bench.watched_since is None:
+        return bench.evidence.neighbours
+    surroundings = Surroundings(bench.site, bench.endpoint, bench.watched_since, time.monotonic())
+    return surroundings.tell(bench.evidence.applications, bench.outage.at)

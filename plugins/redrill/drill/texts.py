@@ -43,15 +43,23 @@ def add_texts(bench: Bench, observation: Observation, moment: str, deadline: Dea
     wanted = bench.evidence.image_wanted
     image = read_part(bench.run_dir, wanted.manifest, ("/etc", *defaults)) if wanted and wanted.manifest else {}
     conffiles = read_vendor(bench.run_dir, observation.vendor).conffiles
-    paths = choose_paths(state, system, conffiles, image)
+    paths = [*choose_paths(state, system, conffiles, image), *_naming_the_old_host(bench)]
     sizes = {path: entry.size for entries in (system, state) for path, entry in entries.items()}
-    root = bench.provisioner.image_root() if wanted and isinstance(bench.provisioner, Unpacked) else None
+    root = bench.builder.image_root() if wanted and isinstance(bench.builder, Unpacked) else None
     try:
         texts = take_texts(bench.machine, paths, sizes, root, deadline)
     except MachineError as error:
         return observation.model_copy(update={"unknown": observation.unknown | {"texts of /etc": str(error)}})
     file = write_texts(texts, bench.folder / moment / "texts.json")
     return observation.model_copy(update={"texts": bench.relative(file)})
+
+
+def _naming_the_old_host(bench: Bench) -> list[str]:
+    """Return the files of /etc that named the host which an endpoint has left for a new one."""
+    before = bench.evidence.before
+    if bench.evidence.relocation is None or before is None:
+        return []
+    return list(dict.fromkeys(each.path for each in before.references if each.path.startswith("/etc/")))
 
 
 def choose_paths(state: Entries, system: Entries, conffiles: Mapping[str, Conffile], image: Entries) -> list[str]:

@@ -76,22 +76,29 @@ def prove_way_back(bench: Bench, deadline: Deadline) -> str:
 
 def require_fresh(bench: Bench, snapshot: Snapshot, manifest: Manifest) -> None:
     """Raise BackupError unless the snapshot is of this endpoint, whole, and of this run or as fresh as it must be."""
-    name, age, oldest = bench.endpoint.name, datetime.now(UTC) - snapshot.created, bench.fleet.guards.backup_valid
+    name = bench.endpoint.name
     if snapshot.endpoint != name or snapshot.paths != STATE_PATHS:
         raise BackupError(
             f"The snapshot '{snapshot.id}' is of '{snapshot.endpoint}' and holds {', '.join(snapshot.paths)}; "
             f"'{name}' needs one of its own with {', '.join(STATE_PATHS)}."
         )
-    if snapshot.entries != len(manifest.entries):
+    if snapshot.entries not in (None, len(manifest.entries)):
         raise BackupError(
             f"The snapshot '{snapshot.id}' tells of {snapshot.entries} entries, but its manifest lists "
             f"{len(manifest.entries)}."
         )
+    require_young(bench, snapshot)
+
+
+def require_young(bench: Bench, snapshot: Snapshot) -> None:
+    """Raise BackupError when the snapshot is older than the fleet file allows, and not of this run."""
+    name, age, oldest = bench.endpoint.name, datetime.now(UTC) - snapshot.created, bench.fleet.guards.backup_valid
     is_own = snapshot.created >= bench.started or snapshot.id.endswith(bench.run)
     if age < -oldest or (age > oldest and not is_own):
         raise BackupError(
             f"The snapshot '{snapshot.id}' was made at {snapshot.created:%Y-%m-%d %H:%M:%S} UTC, not by this run and "
-            f"longer than {spell_duration(oldest)} ago ('guards.backup_valid'); back '{name}' up again."
+            f"longer than {spell_duration(oldest)} ago ('guards.backup_valid'); back '{name}' up again, or let it be "
+            "older if so much may be lost."
         )
 
 
@@ -149,7 +156,7 @@ def _sizes(manifest: Manifest) -> Iterator[int]:
 
 def _offline_folder(bench: Bench) -> Path | None:
     """Return the folder near which an offline restore will write; None for a live restore, or when nobody knows it."""
-    provisioner = bench.provisioner
+    provisioner = bench.builder
     if bench.endpoint.restore == "live" or not isinstance(provisioner, OfflineRestore):
         return None
     return provisioner.room() if isinstance(provisioner, Roomy) else None

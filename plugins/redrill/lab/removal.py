@@ -9,11 +9,11 @@ from redrill.lab.state import read_state
 from redrill.model.deadline import Deadline
 from redrill.provisioners import images
 from redrill.provisioners.cgroups import Group
+from redrill.provisioners.nspawn_container import PROPAGATION
 from redrill.provisioners.nspawn_network import is_link, ports_of, remove_link
 from redrill.provisioners.nspawn_place import LABS, EndpointPlace, LabPlace
 from redrill.provisioners.nspawn_tree import remove_tree, unmount
 
-PROPAGATION = Path("/run/systemd/nspawn/propagate")
 DEATH_SECONDS = 30.0
 
 

@@ -4,6 +4,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,10 +48,11 @@ class LocalMachine:
     ) -> Iterator[Iterator[bytes]]:
         """Run a command and stream its standard output; leaving the context raises CommandError unless it ended with 0.
 
-        What was not read is thrown away on leaving; an exception inside the context kills the command.
+        What was not read is thrown away on leaving; an exception inside the context kills the command. A thread writes
+        ``source`` into the command meanwhile; that it takes not all of it is no error.
         """
-        process = self._start(command, has_input=source is not None)
-        flow = self._flow(process, command, None if source is None else read_chunks(source), deadline)
+        process = self._start(command, subprocess.DEVNULL) if source is None else self._start_fed(command, source)
+        flow = self._flow(process, command, None, deadline)
         stderr = Tail()
         stream = _stdout_of(flow, stderr)
         try:
@@ -65,19 +67,32 @@ class LocalMachine:
         """Do nothing: there is no connection."""
 
     def _collect(self, command: str, source: Iterator[bytes] | None, deadline: Deadline) -> Result:
-        process = self._start(command, has_input=source is not None)
+        process = self._start(command, subprocess.DEVNULL if source is None else subprocess.PIPE)
         outputs = {_STDOUT: bytearray(), _STDERR: bytearray()}
         for number, chunk in self._flow(process, command, source, deadline):
             outputs[number] += chunk
         return Result(self.name, command, _status(process), bytes(outputs[_STDOUT]), bytes(outputs[_STDERR]))
 
-    def _start(self, command: str, *, has_input: bool) -> subprocess.Popen[bytes]:
+    def _start_fed(self, command: str, source: Iterator[bytes] | BinaryIO) -> subprocess.Popen[bytes]:
+        """Start a command and the thread that writes into it: who feeds slowly must not hold up what is read."""
+        reader, writer = os.pipe()
+        try:
+            process = self._start(command, reader)
+        except MachineError:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+        threading.Thread(target=_pump, args=(read_chunks(source), writer), daemon=True, name="redrill-source").start()
+        return process
+
+    def _start(self, command: str, stdin: int) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 ["/bin/sh", "-c", encode_command(self.name, command)],
                 cwd=self.root,
                 env={"PATH": _PATH, "LC_ALL": "C", "ROOT": self.root},
-                stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
@@ -172,6 +187,15 @@ class _Pipes:
             yield chunk
             if not self.has_ended:
                 return
+
+
+def _pump(chunks: Iterator[bytes], descriptor: int) -> None:
+    # that the command ended early: its status and its stderr say why
+    with suppress(BrokenPipeError), open(descriptor, "wb", buffering=0) as pipe:
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[pipe.write(rest) :]
 
 
 def _stdout_of(flow: Iterator[tuple[int, bytes]], stderr: Tail) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from redrill.errors import HostKeyError, MachineError
@@ -12,6 +13,7 @@ from redrill.machine.host_keys import OtherKeyError, UnpinnedHostError, pin_line
 from redrill.machine.protocol import Result
 from redrill.machine.session import RefusedChannelError, SshSession
 from redrill.machine.shell import Shell
+from redrill.machine.ssh_client_config import write_client_config
 from redrill.machine.ssh_config import resolve_hops
 from redrill.machine.stream import StreamedCommand
 from redrill.machine.streams import read_chunks
@@ -89,6 +91,10 @@ class SshMachine:
         stream = self._open_stream(command, deadline, has_input=source is not None)
         with stream.drain(None if source is None else read_chunks(source)) as chunks:
             yield chunks
+
+    def write_client_config(self, folder: Path) -> str:
+        """Write what has OpenSSH's client reach the endpoint just so, and return the name to reach it by."""
+        return write_client_config(resolve_hops(self.name, self._ssh, self._location), folder)
 
     def close(self) -> None:
         """Drop every connection, whatever runs on it; safe to call twice. The machine cannot be used again."""

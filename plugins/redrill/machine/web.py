@@ -4,11 +4,39 @@ import http.client
 import io
 import socket
 import ssl
+from dataclasses import dataclass
+from email.message import Message
+from functools import lru_cache
+from pathlib import Path
 
 from redrill.model.deadline import Deadline
 
 UNANSWERED = (OSError, http.client.HTTPException)
 """What ``get`` raises when there is no answer: no connection, no time left, or what comes is no HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a GET is sent to: ``name`` is asked for, and must be in the certificate, in the place of ``host``.
+
+    With TLS the certificate must be trusted by this machine, or by the file ``ca`` (PEM) alone.
+    """
+
+    host: str
+    port: int
+    path: str
+    is_tls: bool = False
+    name: str | None = None
+    ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The status, the headers (asked for in any case) and the first bytes of the body."""
+
+    status: int
+    headers: Message
+    body: bytes
 
 
 def get(
@@ -18,25 +46,39 @@ def get(
 
     With TLS the server must show a certificate that this machine trusts. To look up a name takes the resolver its time.
     """
-    kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
-    connection = kind(host, port)
-    stream = _connect(host, port, deadline)
+    answer = fetch(Page(host, port, path, is_tls), deadline, most=most)
+    return answer.status, answer.body
+
+
+def fetch(page: Page, deadline: Deadline, *, most: int = 0, knock: float | None = None) -> Answer:
+    """Return the answer with up to ``most`` bytes of the body; one of UNANSWERED when it is not there in time.
+
+    ``knock`` is how many seconds the connection alone may take, where that is less than all that is left.
+    """
+    connection = http.client.HTTPConnection(page.host, page.port)
+    stream = _connect(page.host, page.port, deadline, knock)
     try:
-        stream = _encrypt(stream, host, deadline) if is_tls else stream
+        stream = _encrypt(stream, page, deadline) if page.is_tls else stream
         connection.sock = _Timely(stream, deadline)
-        connection.request("GET", path, headers={"Connection": "close"})
+        connection.request("GET", page.path, headers={"Host": _spell_host(page), "Connection": "close"})
         response = connection.getresponse()
-        return response.status, response.read(most) if most else b""
+        return Answer(response.status, response.headers, response.read(most) if most else b"")
     finally:
         stream.close()
 
 
-def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
+def _spell_host(page: Page) -> str:
+    name = page.name or page.host
+    name = f"[{name}]" if ":" in name else name
+    return name if page.port == (443 if page.is_tls else 80) else f"{name}:{page.port}"
+
+
+def _connect(host: str, port: int, deadline: Deadline, knock: float | None) -> socket.socket:
     error = OSError(f"'{host}' has no address")
     for family, sort, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         stream = socket.socket(family, sort, protocol)
         try:
-            stream.settimeout(_left(deadline))
+            stream.settimeout(min(_left(deadline), knock or _left(deadline)))
             stream.connect(address)
         except OSError as caught:
             stream.close()
@@ -46,11 +88,18 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
     raise error
 
 
-def _encrypt(stream: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSocket:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
+def _encrypt(stream: socket.socket, page: Page, deadline: Deadline) -> ssl.SSLSocket:
+    context = _context(page.ca)
     stream.settimeout(_left(deadline))  # of a socket's time-out, a handshake as a whole is one operation
-    return context.wrap_socket(stream, server_hostname=host)
+    return context.wrap_socket(stream, server_hostname=page.name or page.host)
+
+
+@lru_cache(maxsize=64)
+def _context(ca: Path | None) -> ssl.SSLContext:
+    """Return what checks certificates; once, for to read all that this machine trusts takes longer than to ask."""
+    context = ssl.create_default_context(cafile=ca)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _left(deadline: Deadline) -> float:

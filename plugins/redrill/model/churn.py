@@ -1,5 +1,6 @@
 """What may change by itself between a verified restore and a settled endpoint: short, and each entry has a reason."""
 
+from redrill.model.canary import HIDDEN_FOLDER
 from redrill.model.globs import compile_glob
 from redrill.model.manifest import ATTRIBUTES, ChurnRule
 
@@ -23,6 +24,8 @@ DEFAULT_CHURN = (
     "/var/lib/private/systemd/journal-upload/** content",
     "/var/lib/private/systemd/journal-upload mtime",
     "/var/log mtime",
+    f"/**/{HIDDEN_FOLDER} mtime",  # redrill's own writers go on until the wipe
+    f"/**/{HIDDEN_FOLDER}/**",
 )
 """Measured on freshly restored and rebooted systems; /etc is not in the list because nothing in it changed."""
 

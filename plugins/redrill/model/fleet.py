@@ -6,10 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from redrill.model.application import Application, ApplicationRef, Objectives
+from redrill.model.canary import Canary, Consistency, FilesOf, Hooks, StateClass, file_canaries
 from redrill.model.checks import Port
+from redrill.model.choice import Chosen
 from redrill.model.churn import parse_churn
 from redrill.model.desired_state import DesiredState
 from redrill.model.guards import Guards
@@ -125,18 +127,27 @@ class Image(Value):
 class BackupPolicy(Value):
     """Which backup a drill restores, and for how long the endpoint goes on working between it and the wipe.
 
-    With ``lead`` the drill measures what a real outage so long after a backup would lose.
+    With ``lead`` the drill measures what a real outage so long after a backup would lose. Applications that are stopped
+    for the backup are then started again after it, unless they declare otherwise.
+
+    ``snapshot`` is 'drill' for the backup that the drill makes, else it says which of the owner's own is restored: that
+    such a backup is enough is then what the drill proves.
     """
 
     lead: Duration | None = None
+    snapshot: Chosen = None
 
 
 class Relocation(Value):
-    """The new host of mode 'relocate': its own name and address, and what makes it, if not what made the old one."""
+    """The new host of mode 'relocate': its own name and address, and what makes it, if not what made the old one.
+
+    ``keep`` says which of the two is left in the end: 'old' for a rehearsal, 'new' when the endpoint is to move.
+    """
 
     name: Name
-    address: Address
+    address: Address | None = None
     provisioner: Backend | None = None
+    keep: Annotated[str, Field(pattern="^(old|new)$")] = "old"
 
 
 class Vanilla(Value):
@@ -150,7 +161,8 @@ class Endpoint(Value):
 
     ``ephemeral`` are globs of paths outside the state paths that a redeploy may lose, ``references`` patterns of files
     and folders, besides its configuration, that must not name the very machine. ``neighbours`` are applications of
-    other endpoints that its drill must not harm.
+    other endpoints that its drill must not harm. ``file_canaries`` are the state paths in which the drill writes files of
+    its own to measure what is lost, ``canaries`` are further ones, besides those of applications.
     """
 
     name: Name
@@ -171,12 +183,53 @@ class Endpoint(Value):
     objectives: Objectives = Objectives()
     applications: dict[Name, Application] = {}
     neighbours: tuple[ApplicationRef, ...] = ()
+    file_canaries: tuple[FilesOf, ...] = ("/home", "/var")
+    canaries: dict[Name, Canary] = {}
     churn: tuple[ChurnLine, ...] = ()
     ignore: tuple[IgnoreRule, ...] = ()
     ephemeral: tuple[PathPattern, ...] = ()
     desired_state: DesiredState | None = None
     references: tuple[PathPattern, ...] = ()
     day1: Path | None = None
+
+    @property
+    def relocated(self) -> "Endpoint":
+        """The endpoint as its new host will be; itself when none is declared."""
+        new = self.relocate
+        if new is None:
+            return self
+        changes = {"name": new.name, "address": new.address, "provisioner": new.provisioner or self.provisioner}
+        return self.model_copy(update=changes)
+
+    @property
+    def state_classes(self) -> dict[str, StateClass]:
+        """Everything of which a drill measures what is lost, by name: its files, what it declares, its applications."""
+        own = {**file_canaries(self.file_canaries), **self.canaries}
+        declared = {name: each.canary for name, each in self.applications.items() if each.canary}
+        return {
+            **{name: StateClass(canary, None) for name, canary in own.items()},
+            **{name: StateClass(canary, name) for name, canary in declared.items()},
+        }
+
+    def quiesce_of(self, application: str) -> "str | Hooks":
+        """Return how an application is made still for a backup: as it declares, else by what it has to be stopped."""
+        declared, units = self.applications[application].quiesce, self.applications[application].units
+        if declared is not None:
+            return declared
+        return ("pause" if self.backup.lead else "stop") if units else "live"
+
+    def consistency_of(self, application: str) -> Consistency:
+        """Return what a backup that the drill makes holds of an application's data."""
+        how = self.quiesce_of(application)
+        if isinstance(how, Hooks):
+            return Consistency.HOOKS
+        return {"stop": Consistency.STOPPED, "pause": Consistency.PAUSED}.get(how, Consistency.CRASH)
+
+    @model_validator(mode="after")
+    def _needs_names_of_their_own(self) -> "Endpoint":
+        if twice := sorted(self.canaries.keys() & self.applications.keys()):
+            raise ValueError(f"'{twice[0]}' is both an application and one of 'canaries'; give it another name there")
+        return self
 
     def objectives_of(self, application: str) -> Objectives:
         """Return the targets of an application: its own, else those of the endpoint."""
@@ -192,14 +245,15 @@ class Endpoint(Value):
 class Fleet(Value):
     """All endpoints that a fleet file declares; ``locks`` is where drills exclude each other, if not by default.
 
-    ``waivers`` is the file of what is accepted for now; ``digest`` is the sha256 of the fleet file's text, which a plan
-    is bound to.
+    ``ledger`` is where their measurements are kept, if not by default, ``waivers`` the file of what is accepted for
+    now; ``digest`` is the sha256 of the fleet file's text, which a plan is bound to.
     """
 
     name: Name
     environment: str = "unnamed"
     disposable: bool = False
     locks: Backend | None = None
+    ledger: Backend | None = None
     guards: Guards = Guards()
     waivers: Path | None = None
     source: Path

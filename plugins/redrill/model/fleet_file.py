@@ -4,7 +4,7 @@ import hashlib
 import ipaddress
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +14,17 @@ from pydantic_core import ErrorDetails
 from redrill.errors import FleetError
 from redrill.model.absolute_paths import with_absolute_paths
 from redrill.model.fleet import Backend, Endpoint, Fleet, Name
-from redrill.model.folding import BACKEND_GROUPS, FLEET_BACKEND_GROUPS, Folded, Layer, fold
+from redrill.model.folding import (
+    BACKEND_GROUPS,
+    FLEET_BACKEND_GROUPS,
+    NESTED_BACKEND_GROUPS,
+    Folded,
+    Layer,
+    fold,
+)
 from redrill.model.guards import Guards
 from redrill.model.mistakes import explain, place_of, suggest
+from redrill.model.needs import applications_of, find_circle, unknown_references
 from redrill.model.secret import SecretValue, secrets_in
 from redrill.model.strict_yaml import DocPath, Document, Mark, Mistake, parse_yaml
 from redrill.model.values import Value
@@ -38,6 +46,7 @@ class FleetFile(Value):
     environment: str = "unnamed"
     disposable: bool = False
     locks: Backend | None = None
+    ledger: Backend | None = None
     guards: Guards = Guards()
     waivers: Path | None = None
     defaults: dict[str, Any] | None = None
@@ -111,7 +120,9 @@ class _Reader:
         endpoints = [self._read_endpoint(name, layers) for name, layers in folded.items()]
         self._check_unused_roles(data)
         self._check_addresses(folded)
+        self._check_new_hosts(folded)
         self._check_groups(top, set(bodies))
+        self._check_references(folded, [endpoint for endpoint in endpoints if endpoint])
         if top is None or None in endpoints or self._mistakes:
             return None
         return Fleet(
@@ -119,6 +130,7 @@ class _Reader:
             environment=top.environment,
             disposable=top.disposable,
             locks=top.locks,
+            ledger=top.ledger,
             guards=top.guards,
             waivers=top.waivers,
             source=self._source,
@@ -134,6 +146,20 @@ class _Reader:
         for index, name in top.guards.unknown_members(names) if top else ():
             advice = suggest(name, sorted(names))
             self._note_at(("guards", "anti_affinity", index), f"there is no endpoint '{name}'; {advice}")
+
+    def _check_references(self, folded: Mapping[str, Folded], endpoints: Sequence[Endpoint]) -> None:
+        """Check what applications need and neighbours are; with an endpoint missing nobody knows what there is."""
+        if len(endpoints) < len(folded):
+            return
+        known = applications_of(endpoints)
+        for (name, *path), wanted in unknown_references(endpoints):
+            advice = suggest(wanted, sorted(known))
+            self._note_at(folded[str(name)].origin_of(tuple(path)), f"there is no application '{wanted}'; {advice}")
+        if circle := find_circle(known):
+            name, _, application = circle[0].partition("/")
+            told = " needs ".join(f"'{each}'" for each in (*circle, circle[0]))
+            place = ("applications", application, "needs", circle[1 % len(circle)])
+            self._note_at(folded[name].origin_of(place), f"{told}: none of them can be first. Take one need out.")
 
     def _fold(self, name: str) -> Folded:
         body = self._layer(("endpoints", name), frozenset({"name"}))
@@ -158,7 +184,7 @@ class _Reader:
         return Layer({key: value for key, value in _mapping(data).items() if key not in refused}, path)
 
     def _read_endpoint(self, name: str, folded: Folded, *, is_partial: bool = False) -> Endpoint | None:
-        self._check_backends(folded, BACKEND_GROUPS, is_partial=is_partial)
+        self._check_backends(folded, BACKEND_GROUPS | NESTED_BACKEND_GROUPS, is_partial=is_partial)
         endpoint = self._check(Endpoint, folded, is_partial=is_partial, name=name)
         if endpoint is None:
             return None
@@ -166,6 +192,9 @@ class _Reader:
         resolved = self._check(Endpoint, Folded(data, folded.origins))
         if resolved and resolved.ssh.key:
             self._check_key(resolved.ssh.key, folded.origin_of(("ssh", "key")))
+        for path, secret in secrets_in(resolved and resolved.applications, ("applications",)):
+            if isinstance(secret, SecretValue) and not is_partial:
+                self._try_to_reveal(secret, folded.origin_of(path))
         return resolved
 
     def _check_key(self, key: Path, place: DocPath) -> None:
@@ -176,23 +205,27 @@ class _Reader:
             self._note_at(place, fault)
 
     def _check_backends(self, folded: Folded, groups: Mapping[str, str], *, is_partial: bool = False) -> None:
-        """Check the settings of each backend and make their paths absolute."""
+        """Check the settings of each backend and make their paths absolute; a dot in a key leads further down."""
         for key, group in groups.items():
-            backend = folded.data.get(key)
+            *path, last = at = tuple(key.split("."))
+            holder = folded.data
+            for part in path:
+                holder = _mapping(holder.get(part))
+            backend = holder.get(last)
             kind = backend.get("kind") if isinstance(backend, dict) else None
             if not isinstance(backend, dict) or not isinstance(kind, str):
                 continue
             model = self._find_settings(group, kind)
             if isinstance(model, str):
-                self._note_at(folded.origin_of((key, "kind")), model)
+                self._note_at(folded.origin_of((*at, "kind")), model)
                 continue
             settings = {name: value for name, value in backend.items() if name != "kind"}
-            checked = self._check(model, Folded(settings, folded.origins), at=(key,), is_partial=is_partial)
+            checked = self._check(model, Folded(settings, folded.origins), at=at, is_partial=is_partial)
             if checked is not None:
-                settings = self._resolve(settings, checked, folded, (key,))
-                folded.data[key] = {"kind": kind, **settings}
+                settings = self._resolve(settings, checked, folded, at)
+                holder[last] = {"kind": kind, **settings}
                 if not is_partial:
-                    self._check_secrets(model, Folded(settings, folded.origins), (key,))
+                    self._check_secrets(model, Folded(settings, folded.origins), at)
 
     def _check_secrets(self, model: type[BaseModel], folded: Folded, at: DocPath) -> None:
         """Reveal the secrets of settings whose paths are absolute by now."""
@@ -238,16 +271,29 @@ class _Reader:
 
     def _check_addresses(self, folded: Mapping[str, Folded]) -> None:
         seen: dict[tuple[str, int], DocPath] = {}
-        for layers in folded.values():
-            address, port = layers.data.get("address"), _mapping(layers.data.get("ssh")).get("port", 22)
+        new_hosts = [(layers, _mapping(layers.data.get("relocate")), ("relocate",)) for layers in folded.values()]
+        for layers, host, at in [*((layers, layers.data, ()) for layers in folded.values()), *new_hosts]:
+            address, port = host.get("address"), _mapping(layers.data.get("ssh")).get("port", 22)
             if not (isinstance(address, str) and isinstance(port, int)):
                 continue
-            origin = layers.origin_of(("address",))
+            origin = layers.origin_of((*at, "address"))
             first = seen.setdefault((_normal(address), port), origin)
             if first is not origin:
                 line, column = self._document.mark_at(first)
                 owner = f"the address '{address}' with port {port} is already that of '{first[1]}', at {line}:{column}"
                 self._note_at(origin, f"{owner}; give each endpoint its own.")
+
+    def _check_new_hosts(self, folded: Mapping[str, Folded]) -> None:
+        """Check that no new host has the name of an endpoint, or of another new host."""
+        seen = set(folded)
+        for layers in folded.values():
+            name = _mapping(layers.data.get("relocate")).get("name")
+            if not isinstance(name, str):
+                continue
+            if name in seen:
+                place = layers.origin_of(("relocate", "name"))
+                self._note_at(place, f"another host is already called '{name}'; give the new one a name of its own.")
+            seen.add(name)
 
     def _check(
         self, model: type[M], folded: Folded, at: DocPath = (), *, is_partial: bool = False, **given: str
@@ -260,7 +306,7 @@ class _Reader:
             for detail in error.errors(include_url=False):
                 is_given = detail["loc"][:1] in {(key,) for key in given}
                 if not is_given and not (is_partial and _is_incomplete(detail)):
-                    path, is_key = place_of(detail)
+                    path, is_key = place_of(detail, {**folded.data, **given})
                     self._note_at(folded.origin_of((*at, *path)), explain(detail, model, given), is_key=is_key)
         return None
 

@@ -10,7 +10,10 @@ BACKEND_GROUPS = {"provisioner": "provisioners", "repository": "repositories", "
 """The keys of an endpoint that name a backend, with the group that the backend is of."""
 
 
-FLEET_BACKEND_GROUPS = {"locks": "locks"}
+NESTED_BACKEND_GROUPS = {"relocate.provisioner": "provisioners"}
+"""The same for keys further down, which replace whatever a weaker layer says."""
+
+FLEET_BACKEND_GROUPS = {"locks": "locks", "ledger": "ledgers"}
 """The same for the keys of the fleet itself."""
 
 ADDITIVE = frozenset({"churn", "ephemeral", "ignore"})

@@ -1,7 +1,7 @@
 """What pydantic found, said so that the writer of a fleet file knows what to do."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -41,16 +41,34 @@ def explain(detail: ErrorDetails, model: type[BaseModel], hidden: Collection[str
     if kind == "extra_forbidden":
         known = [key for key in known_keys(model, loc[:-1]) if len(loc) > 1 or key not in hidden]
         return _end(f"unknown key '{loc[-1]}'; {suggest(str(loc[-1]), known)}")
+    if kind == "union_tag_invalid":
+        known = detail["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return _end(f"there is no kind '{detail['ctx']['tag']}'; {suggest(detail['ctx']['tag'], known)}")
     if kind == "value_error":
         return _end(str(detail.get("ctx", {}).get("error", detail["msg"])))
     return _end(f"{show(detail['input'], loc)} {_refusal(detail)}")
 
 
-def place_of(detail: ErrorDetails) -> tuple[tuple[str | int, ...], bool]:
-    """Return where one of pydantic's errors is, and whether it is about the key there rather than its value."""
-    loc = detail["loc"]
+def place_of(detail: ErrorDetails, data: Any = None) -> tuple[tuple[str | int, ...], bool]:
+    """Return where one of pydantic's errors is, and whether it is about the key there rather than its value.
+
+    With the ``data`` that was judged, the names of alternatives that were tried for a value are no part of the place.
+    """
+    loc = detail["loc"] if data is None else tuple(_without_alternatives(detail["loc"], data))
     is_key = loc[-1:] == ("[key]",)
     return (loc[:-1] if is_key else loc), is_key or detail["type"] == "extra_forbidden"
+
+
+def _without_alternatives(loc: Sequence[str | int], data: Any) -> Iterator[str | int]:
+    """Yield the parts of a place that are keys of the data, and the last, which may be one that is missing there."""
+    for index, part in enumerate(loc):
+        if isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif isinstance(data, dict) and part in data:
+            data = data[part]
+        elif index < len(loc) - 1 or not isinstance(data, dict):
+            continue
+        yield part
 
 
 def _refusal(detail: ErrorDetails) -> str:
@@ -109,6 +127,8 @@ def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
 def _below(place: Mapping[str, Any], part: str | int, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if isinstance(part, int):
         below = place.get("items")
+    elif place.get("properties", {}).get("kind", {}).get("const") == part:
+        return [place]  # the name of an alternative, of which this is the one
     else:
         below = place.get("properties", {}).get(part, place.get("additionalProperties"))
     return _resolve(below, schema) if isinstance(below, dict) else []

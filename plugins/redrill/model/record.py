@@ -2,10 +2,12 @@
 
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from redrill.errors import Exit
+from redrill.model.canary import Consistency
 from redrill.model.desired_state import PlaybookResult
+from redrill.model.manifest import Difference
 from redrill.model.observation import Observation
 from redrill.model.recovery import ApplicationResult, CanaryResult, NeighbourResult, Span
 from redrill.model.values import Mode, Value
@@ -22,12 +24,16 @@ class Step(StrEnum):
     BACK_UP = "back up"
     VERIFY_BACKUP = "verify backup"
     ARM = "arm"
+    TRIALS = "trials"
+    VANILLA = "vanilla"
+    STOP = "stop"
     REDEPLOY = "redeploy"
     RESTORE = "restore"
     VERIFY_RESTORE = "verify restore"
     SETTLE = "settle"
     OBSERVE_AFTER = "observe after"
     RELEASE = "release"
+    HAND_BACK = "hand back"
 
 
 class Outcome(StrEnum):
@@ -64,7 +70,7 @@ class Failure(Value):
     @property
     def is_of_clean_up(self) -> bool:
         """Whether the drill got to its end, and only could not remove all that it had made."""
-        return self.step is Step.RELEASE and self.exit_code is Exit.CLEANUP
+        return self.step in (Step.RELEASE, Step.HAND_BACK) and self.exit_code is Exit.CLEANUP
 
 
 class Location(Value):
@@ -102,18 +108,23 @@ class SnapshotFacts(Value):
     """The backup that a drill restored: sizes in bytes, and the sha256 of the archive file.
 
     ``warnings`` name what it does not hold. ``taken`` is the moment, by the controller's clock, of which it holds the
-    data; None in records of old. ``is_own``: the drill made it; else it was the owner's already.
+    data; None in records of old. ``is_own``: the drill made it; else it was the owner's already. ``consistency`` says
+    what it holds of the data of each application, where the drill made it. ``source`` is the manifest of what had to be
+    in it, where a tool stands between that and the backup and may have lost something; ``stored_size`` is None when the
+    repository does not tell.
     """
 
     id: str
     entries: int
     size: int
-    stored_size: int
+    stored_size: int | None
     sha256: str
     manifest: Path
+    source: Path | None = None
     warnings: tuple[str, ...] = ()
     taken: datetime | None = None
     is_own: bool = True
+    consistency: dict[str, Consistency] = {}
 
 
 class ImageFacts(Value):
@@ -125,6 +136,44 @@ class ImageFacts(Value):
     manifest: Path | None = None
 
 
+class VanillaFacts(Value):
+    """An endpoint that was rebuilt and got nothing back, as it was seen after its first boot.
+
+    ``state`` is how the system says that it is; ``units`` is what became of each unit that is to run. ``made`` are the
+    files that its provisioner writes, ``leaked`` those markers of the old endpoint that were found.
+    """
+
+    location: Location
+    state: str
+    observation: Observation
+    units: dict[str, str] | None = None
+    made: tuple[str, ...] = ()
+    leaked: tuple[str, ...] = ()
+
+
+class Relocation(Value):
+    """The move of an endpoint to a new host called ``name`` at ``new``; ``old`` is where it was, and is locked as.
+
+    ``regenerated`` are the paths, with the class of identities that each is of, which are the new host's own and not
+    the backup's. ``kept`` says which host is left: 'old' or 'new'; None while that is open.
+    """
+
+    name: str
+    old: Location
+    new: Location
+    regenerated: dict[str, str] = {}
+    kept: str | None = None
+
+    def explains(self, difference: Difference) -> bool:
+        """Whether the new host differs from the backup there for having something of its own.
+
+        The folder of such a file shows another time.
+        """
+        folders = {str(PurePosixPath(path).parent) for path in self.regenerated}
+        is_folder = difference.attribute == "mtime_ns" and difference.path in folders
+        return is_folder or difference.path in self.regenerated
+
+
 class DrillRecord(Value):
     """Everything that a judgement of one endpoint needs; paths are relative to the run directory.
 
@@ -132,8 +181,9 @@ class DrillRecord(Value):
     package database of the fresh system, ``image_users`` and ``image_groups`` are its accounts by name, read before
     anything was restored over them; ``restored`` says how the state came back: offline or live.
 
-    ``wiped_at`` is when the endpoint began to be destroyed, ``outage_at`` when the outage began whose end is measured:
-    later than that where the endpoint was first rebuilt without its state. ``timeline`` is what happened since then.
+    ``wiped_at`` is when the endpoint began to be destroyed, or was stopped for its new host to take over;
+    ``outage_at`` is when the outage began whose end is measured: later than that where the endpoint was first rebuilt
+    without its state (``vanilla``). ``timeline`` is what happened since then.
     """
 
     schema_version: int = SCHEMA
@@ -156,6 +206,8 @@ class DrillRecord(Value):
     after: Observation | None = None
     snapshot: SnapshotFacts | None = None
     restored_manifest: Path | None = None
+    vanilla: VanillaFacts | None = None
+    relocation: Relocation | None = None
     wiped_at: datetime | None = None
     outage_at: datetime | None = None
     timeline: tuple[Span, ...] = ()
@@ -165,3 +217,8 @@ class DrillRecord(Value):
     messages: tuple[LogMessage, ...] = ()
     applications: dict[str, ApplicationResult] = {}
     playbook: PlaybookResult | None = None
+
+    @property
+    def home(self) -> Location | None:
+        """Where the endpoint was when its drill began to change anything, which is what its lock is for."""
+        return self.relocation.old if self.relocation else self.location

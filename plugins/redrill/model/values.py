@@ -22,14 +22,20 @@ class Value(BaseModel):
 
 
 class Mode(StrEnum):
-    """What a run may do; only ``observe`` touches nothing."""
+    """What a run may do; only ``observe`` touches nothing.
+
+    ``replace`` rebuilds an endpoint and restores it as itself, ``vanilla`` rebuilds it once more before that and
+    restores nothing, ``relocate`` has it come up on a new host and leaves the old one as it was.
+    """
 
     OBSERVE = "observe"
     REPLACE = "replace"
+    RELOCATE = "relocate"
+    VANILLA = "vanilla"
 
     @property
     def is_destructive(self) -> bool:
-        """Whether endpoints are wiped in this mode."""
+        """Whether endpoints are taken out of service in this mode: destroyed, or stopped for a new host."""
         return self is not Mode.OBSERVE
 
 
@@ -51,6 +57,13 @@ def spell_duration(value: timedelta) -> str:
         count, rest = divmod(rest, round(seconds * 1000))
         words += [f"{count}{unit}"] if count else []
     return "".join(words) or "0s"
+
+
+def spell_seconds(seconds: float) -> str:
+    """Return a measured time for people to read, such as '0 s', '2.2 s', '41 s' or '12m5s'."""
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else spell_duration(timedelta(seconds=round(seconds)))
 
 
 Duration = Annotated[

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from redrill.errors import GRAVEST_FIRST, Exit, gravest
 from redrill.model.fleet import Fleet
+from redrill.model.measured import Loss, Recovery, losses_of, recoveries_of
 from redrill.model.record import DrillRecord
-from redrill.model.recovery import ApplicationResult
 from redrill.model.values import Mode, Text, Value, printable
 from redrill.model.weighed import State, Tally
 
@@ -56,40 +56,39 @@ class RunFailure(Value):
     message: Text
 
 
-class Recovery(Value):
-    """How an application came back: seconds from the wipe (None: not measured), its objective, and lost writes."""
-
-    rto_seconds: float | None = None
-    objective_seconds: float | None = None
-    lost_writes: int | None = None
-    healthy: bool
-
-
 class EndpointVerdict(Value):
-    """What the run says of one endpoint; ``first_cause`` is what broke it first, None where nothing broke."""
+    """What the run says of one endpoint, and what it has measured of its applications and state classes.
+
+    ``first_cause`` is what broke it first, None where nothing broke.
+    """
 
     endpoint: str
     decision: Decision
     counts: dict[JudgementOutcome, int]
     applications: dict[str, Recovery] = Field(default_factory=dict)
+    losses: dict[str, Loss] = Field(default_factory=dict)
     lost_writes: int | None = None
     drill_seconds: float | None = None
     first_cause: str | None = None
 
 
 class Figures(Value):
-    """The run in numbers: from the first start to the last end of its drills, the worst RTO, lost writes, findings."""
+    """The run in numbers: from first start to last end of its drills, worst RTO and RPO, lost writes, findings."""
 
     endpoints: int
     judgements: int
     drill_seconds: float | None = None
     worst_rto_seconds: float | None = None
+    worst_rpo_seconds: float | None = None
     lost_writes: int | None = None
     findings: dict[State, int] = {}
 
 
 class Verdict(Value):
-    """The outcome of a run; ``reasons`` are sentences, gravest first; there is none exactly when it is APPROVE."""
+    """The outcome of a run; ``reasons`` are sentences, gravest first; there is none exactly when it is APPROVE.
+
+    ``warnings`` are sentences about what is missing around it and changes nothing of it.
+    """
 
     schema_version: int = SCHEMA
     decision: Decision
@@ -101,6 +100,7 @@ class Verdict(Value):
     figures: Figures
     endpoints: tuple[EndpointVerdict, ...]
     findings: Tally = Tally()
+    warnings: tuple[Text, ...] = ()
 
 
 class _Reason(NamedTuple):
@@ -236,13 +236,14 @@ def _judge_endpoint(
     name: str, fleet: Fleet, record: DrillRecord | None, judgements: Sequence[Judgement], reasons: Sequence[_Reason]
 ) -> EndpointVerdict:
     counted = Counter(one.outcome for one in judgements)
-    applications = _recoveries(fleet, record) if record is not None else {}
+    losses = losses_of(fleet, record) if record is not None else {}
     return EndpointVerdict(
         endpoint=name,
         decision=_decide(_weigh(reasons, has_judged=True)),
         counts={outcome: counted[outcome] for outcome in JudgementOutcome},
-        applications=applications,
-        lost_writes=_add(recovery.lost_writes for recovery in applications.values()),
+        applications=recoveries_of(fleet, record) if record is not None else {},
+        losses=losses,
+        lost_writes=_add(loss.lost for loss in losses.values()),
         drill_seconds=(record.ended - record.started).total_seconds() if record is not None else None,
         first_cause=_first_cause(record, judgements),
     )
@@ -255,32 +256,6 @@ def _first_cause(record: DrillRecord | None, judgements: Sequence[Judgement]) ->
     return _sentence("", causes[0]) if causes else None
 
 
-def _recoveries(fleet: Fleet, record: DrillRecord) -> dict[str, Recovery]:
-    is_measured = record.wiped_at is not None
-    return {
-        name: Recovery(
-            rto_seconds=result.recovered_after if is_measured else None,
-            objective_seconds=_objective(fleet, record.endpoint, name),
-            lost_writes=_lost_writes(result),
-            healthy=result.healthy,
-        )
-        for name, result in sorted(record.applications.items())
-    }
-
-
-def _objective(fleet: Fleet, endpoint: str, application: str) -> float | None:
-    try:
-        return fleet.endpoint(endpoint).objectives_of(application).rto.total_seconds()
-    except KeyError:  # a stored record may tell of what the fleet file no longer declares
-        return None
-
-
-def _lost_writes(result: ApplicationResult) -> int | None:
-    if result.writes is None or result.survived is None:
-        return None
-    return len(set(result.writes) - set(result.survived))
-
-
 def _add(numbers: Iterable[int | None]) -> int | None:
     """Return the sum of the known numbers; None when none is known."""
     known = [number for number in numbers if number is not None]
@@ -291,12 +266,14 @@ def _sum_up(
     verdicts: Sequence[EndpointVerdict], records: Sequence[DrillRecord], judgements: int, tally: Tally
 ) -> Figures:
     times = [one.rto_seconds for verdict in verdicts for one in verdict.applications.values()]
+    losses = [one.rpo_seconds for verdict in verdicts for one in verdict.losses.values()]
     span = max(one.ended for one in records) - min(one.started for one in records) if records else None
     return Figures(
         endpoints=len(verdicts),
         judgements=judgements,
         drill_seconds=span.total_seconds() if span is not None else None,
         worst_rto_seconds=max((time for time in times if time is not None), default=None),
+        worst_rpo_seconds=max((loss for loss in losses if loss is not None), default=None),
         lost_writes=_add(verdict.lost_writes for verdict in verdicts),
         findings=tally.states,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-MODES = ("observe", "replace")
+MODES = ("observe", "replace", "relocate", "vanilla")
 """The values of ``model.values.Mode``, spelt out: importing it would cost every pytest session a third of a second."""
 
 _NAMES = "only this endpoint; may be given more than once"
@@ -20,7 +20,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--redrill-mode",
         default="observe",
         choices=MODES,
-        help="observe (default) changes nothing; replace wipes, redeploys and restores expendable endpoints",
+        help="observe (default) changes nothing; replace wipes, redeploys and restores expendable endpoints; vanilla "
+        "redeploys them once more before, without a restore; relocate restores them onto new hosts",
     )
     group.addoption("--redrill-endpoint", action="append", default=[], metavar="NAME", help=_NAMES)
     group.addoption("--redrill-role", action="append", default=[], metavar="ROLE", help="only endpoints of this role")

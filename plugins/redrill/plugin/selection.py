@@ -1,12 +1,23 @@
 """Which tests exist: one for each endpoint, or for each application of each endpoint, by name only."""
 
+from collections.abc import Collection, Mapping
+
 import pytest
 
 from redrill.analysis.peers import MAJORITY_NEEDS, peers_of
 from redrill.drill.evidence import recorded_endpoints
 from redrill.model.fleet import Endpoint
+from redrill.model.values import Mode
 from redrill.plugin.names import APPLICATION, ENDPOINT
 from redrill.plugin.run import Run
+
+_MODES: Mapping[str, tuple[Collection[Mode], str]] = {
+    "drill": ([mode for mode in Mode if mode.is_destructive], "redeploys nothing"),
+    "same host": ((Mode.REPLACE, Mode.VANILLA), "brings no endpoint back as itself"),
+    "vanilla": ((Mode.VANILLA,), "boots nothing without its state"),
+    "relocation": ((Mode.RELOCATE,), "makes no new host"),
+}
+"""What a run must do for a test to apply, and what else it does not do."""
 
 _DECLARED = {
     "image": lambda endpoint: endpoint.image is not None,
@@ -14,6 +25,7 @@ _DECLARED = {
     "logging": lambda endpoint: endpoint.log_sink is not None,
     "desired_state": lambda endpoint: endpoint.desired_state is not None,
     "applications": lambda endpoint: bool(endpoint.applications),
+    "neighbours": lambda endpoint: bool(endpoint.neighbours),
 }
 
 
@@ -55,13 +67,14 @@ def refuse_inapplicable(item: pytest.Item, run: Run) -> None:
 
 
 def _missing(need: str, endpoint: Endpoint, run: Run) -> str:
-    if need == "drill":
-        return "" if run.mode.is_destructive else f"mode '{run.mode.value}' redeploys nothing"
+    if need in _MODES:
+        modes, what = _MODES[need]
+        return "" if run.mode in modes else f"mode '{run.mode.value}' {what}"
     if need == "peers":
         return _missing_peers(endpoint, run)
     if need not in _DECLARED:
         raise pytest.UsageError(
-            f"redrill_requires({need!r}) is unknown; known are 'drill', 'peers', {', '.join(map(repr, _DECLARED))}."
+            f"redrill_requires({need!r}) is unknown; known are 'peers', {', '.join(map(repr, [*_MODES, *_DECLARED]))}."
         )
     return "" if _DECLARED[need](endpoint) else f"endpoint '{endpoint.name}' declares no {need}"
 

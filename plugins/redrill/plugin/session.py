@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redrill.errors import Exit, RedrillError
-from redrill.plugin import reports
+from redrill.plugin import history, reports
 from redrill.plugin.judgements import find_crash, mark_report, read_judgement
 from redrill.plugin.run import RUN, Run, end_unwritten, is_worker, open_run
 from redrill.plugin.selection import parametrize, refuse_inapplicable
@@ -85,6 +85,7 @@ def _drill_once(config: pytest.Config) -> None:
         from redrill.plugin.drilling import drill  # noqa: PLC0415 - what acts is not for workers, which only judge
 
         drill(config, run)
+        history.keep_baseline(run)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -99,6 +100,7 @@ def pytest_runtest_makereport(
     """Put onto each report which endpoint it judges and how."""
     report = yield
     mark_report(item, call, report)
+    history.show_timeline(item, report)
     if report.when == "teardown":
         reports.name_allure_result(item)
     return report
@@ -163,7 +165,7 @@ def _conclude(session: pytest.Session, run: Run, exitstatus: int) -> None:
     try:
         reports.note_missing_results(config, run)
         reports.gather(run)
-        verdict = run.conclude()
+        verdict = history.remember(run, run.conclude())
         reports.write(config, run, verdict)
     except (RedrillError, OSError, ValueError) as error:
         run.trouble = f"No verdict could be written: {type(error).__name__}: {error}"

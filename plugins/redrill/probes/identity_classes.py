@@ -23,6 +23,7 @@ class IdentityClass(Value):
     name: str
     paths: tuple[str, ...] = ()
     line: str = ""
+    has_lines: bool = False
     command: str = ""
     linked: bool = True
     source: str
@@ -36,6 +37,8 @@ class IdentityClass(Value):
     def _is_read_in_one_way(self) -> "IdentityClass":
         if bool(self.paths) == bool(self.command):
             raise ValueError(f"'{self.name}' needs either paths or a command")
+        if self.has_lines and not self.line:
+            raise ValueError(f"'{self.name}' is lines of a file, so it needs 'line'")
         return self
 
 

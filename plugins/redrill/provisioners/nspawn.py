@@ -17,9 +17,12 @@ from redrill.provisioners import images
 from redrill.provisioners.nspawn_container import Container
 from redrill.provisioners.nspawn_network import Subnet, ensure_bridge
 from redrill.provisioners.nspawn_place import EndpointPlace, LabPlace
-from redrill.provisioners.nspawn_tree import Identity, Tree, read_host_keys
+from redrill.provisioners.nspawn_tree import OWN_FILES, Identity, Tree, read_host_keys, remove_tree
 
 SSH_PORT = 22
+
+POWER_OFF_SECONDS = 20.0
+"""How long a container may take to end its services."""
 
 
 class Settings(Value):
@@ -46,6 +49,7 @@ class NspawnProvisioner:
         self._container = Container(self.place)
         self._tree = Tree(self.place)
         self._run: str | None = None
+        self._heard: Callable[[str], None] = lambda _part: None
 
     def locate(self) -> Location | None:
         """Return where the endpoint answers, with the host keys in its root file system; None when it does not run."""
@@ -62,8 +66,8 @@ class NspawnProvisioner:
         return f"nspawn:{self.place.machine}"
 
     def room(self) -> Path:
-        """Return the folder of the endpoint, in which the upper layer of its root is."""
-        return self.place.directory
+        """Return the folder of the endpoint, in which the upper layer of its root is, or where that will be made."""
+        return self.place.directory if self.place.directory.is_dir() else self.place.lab.endpoints
 
     def describe_image(self) -> ImageFacts:
         """Return the image that a redeploy would use; it is built when it is not in the cache."""
@@ -100,6 +104,10 @@ class NspawnProvisioner:
         """Rebuild for this run from now on."""
         self._run = run
 
+    def tell(self, heard: Callable[[str], None]) -> None:
+        """Say when the container is destroyed, and when its fresh file system is there."""
+        self._heard = heard
+
     def redeploy_stopped(self, deadline: Deadline) -> Path:
         """Destroy the container with its file system; return the directory that is the root of the fresh one."""
         if self._run and self._tree.rebuilt_for() == self._run:
@@ -110,9 +118,11 @@ class NspawnProvisioner:
         identity = Identity(self._endpoint.name, self._subnet.interface(self._address), self._public_key())
         self._container.kill(deadline)
         self._tree.remove()
+        self._heard("wipe")
         root = self._tree.create(image.root, identity)
         if self._run:
             self._tree.mark(self._run)
+        self._heard("deploy")
         return root
 
     def clear(self, paths: Sequence[str]) -> None:
@@ -129,6 +139,26 @@ class NspawnProvisioner:
         self._container.wait_for_ssh(self._address, SSH_PORT, deadline)
         self._tree.sweep()
         return self._location()
+
+    def stop(self, deadline: Deadline) -> None:
+        """Power the container off; one that takes too long over it is ended at once."""
+        self._container.power_off(deadline.within(POWER_OFF_SECONDS))
+        self._container.kill(deadline)
+
+    def start(self, deadline: Deadline) -> Location:
+        """Boot the container that was stopped, over the file system that it had."""
+        return self.boot(deadline)
+
+    def remove(self, deadline: Deadline) -> None:
+        """Remove the container, its file system and everything else that was made for it."""
+        self._container.kill(deadline)
+        self._tree.remove()
+        self._container.forget(deadline)
+        remove_tree(self.place.directory)
+
+    def own_files(self) -> tuple[str, ...]:
+        """Return where the name, the address and the key of a fresh file system are."""
+        return OWN_FILES
 
     @property
     def is_stopped(self) -> bool:

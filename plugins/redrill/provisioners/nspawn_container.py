@@ -1,6 +1,7 @@
 """The running side of a container: its keeper, its control groups, its end."""
 
 import os
+import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ while :; do
     [ "$status" -eq 133 ] || exit "$status"
 done
 """
+
+PROPAGATION = Path("/run/systemd/nspawn/propagate")
+"""Where systemd-nspawn keeps a folder for each container that it has ever started."""
 
 INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 ENOUGH_INOTIFY_INSTANCES = 512
@@ -88,6 +92,21 @@ class Container:
             except (OSError, subprocess.CalledProcessError) as error:
                 raise ProvisionError(f"The container of '{self.place.name}' could not be started: {error}") from error
         wait_until(lambda is_last_try: self._is_kept(is_last_try) or None, Deadline.after(10), interval=0.002)
+
+    def power_off(self, deadline: Deadline) -> None:
+        """Ask the container's PID 1 to power off, and wait until it has, or the time is up."""
+        leader = self.leader
+        if leader is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGRTMIN + 4)  # systemd(1): poweroff.target
+        wait_until(lambda is_last_try: is_last_try or not self.is_running or None, deadline, interval=0.02)
+
+    def forget(self, deadline: Deadline) -> None:
+        """Remove what the host keeps of a dead container."""
+        self._group.empty(deadline)
+        with suppress(OSError):
+            (PROPAGATION / self.place.machine).rmdir()
 
     def kill(self, deadline: Deadline) -> None:
         """End the container at once, without telling it, and wait until all of its processes are dead."""

@@ -23,6 +23,11 @@ IPv6AcceptRA=no
 LLDP=no
 """
 
+OWN_FILES = (
+    *("/etc/hostname", "/etc/systemd/network/10-host0.network"),
+    *("/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub"),
+)
+"""What of a file system is nobody else's; in /etc/hosts and among root's keys others have lines, too."""
 
 OLD_TREES_KEPT = 6
 """Each is as large as what was restored; the lab removes them all when it is taken down."""

@@ -1,6 +1,6 @@
 """What a provisioner can do: destroy and rebuild one endpoint, and say how to reach it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -78,6 +78,51 @@ class Lineage(Protocol):
 
     def read_running_manifest(self) -> Manifest | None:
         """Return what that image holds; None when it is no longer known."""
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """An optional ability: an endpoint can be stopped without losing anything, and started again."""
+
+    def stop(self, deadline: Deadline) -> None:
+        """Stop the endpoint at once; one that does not run is no error."""
+
+    def start(self, deadline: Deadline) -> Location:
+        """Start what was stopped, unless it runs; return where it answers."""
+
+
+@runtime_checkable
+class Removable(Protocol):
+    """An optional ability: an endpoint can be destroyed without being rebuilt."""
+
+    def remove(self, deadline: Deadline) -> None:
+        """Remove the endpoint with everything that was made for it; one that is not there is no error."""
+
+
+@runtime_checkable
+class Destined(Protocol):
+    """An optional ability: knowing where an endpoint without an address will be, before it is there."""
+
+    def destination(self) -> Location:
+        """Return where it will be."""
+
+
+@runtime_checkable
+class Configurer(Protocol):
+    """An optional ability: naming the files that it writes so that a fresh endpoint is a host of its own."""
+
+    def own_files(self) -> tuple[str, ...]:
+        """Return the files of the state paths that hold its name, addresses and keys, and nothing of the owner's."""
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An optional ability: saying how far a redeploy has got, so that its parts can be measured."""
+
+    def tell(self, heard: Callable[[str], None]) -> None:
+        """From now on call ``heard`` at the end of each part: with 'wipe' when the old system is gone, 'deploy' when
+        the fresh file system is there.
+        """
 
 
 @runtime_checkable

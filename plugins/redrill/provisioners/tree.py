@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class TreeProvisioner:
         self._root = self._home / "root"
         self._token = self._home / "rebuilt-for"
         self._run: str | None = None
+        self._heard: Callable[[str], None] = lambda _part: None
 
     def locate(self) -> Location | None:
         """Return the directory, or None when it was never deployed."""
@@ -64,8 +65,8 @@ class TreeProvisioner:
         return f"tree:{self._root.resolve()}"
 
     def room(self) -> Path:
-        """Return the folder of the endpoint, in which its root is."""
-        return self._home
+        """Return the folder of the endpoint, in which its root is, or where that will be made."""
+        return self._home if self._home.is_dir() else self._settings.directory
 
     def describe_image(self) -> ImageFacts:
         """Return the wanted image with the digest of what stands in the image folder now."""
@@ -99,6 +100,10 @@ class TreeProvisioner:
         """Rebuild for this run from now on."""
         self._run = run
 
+    def tell(self, heard: Callable[[str], None]) -> None:
+        """Say when the directory is moved away, and when the copy of the image is there."""
+        self._heard = heard
+
     def redeploy_stopped(self, _deadline: Deadline) -> Path:
         """Replace the directory by a fresh copy of the image; it has no boot id yet."""
         if self._run and self._token.exists() and self._token.read_text(encoding="utf-8") == self._run:
@@ -108,13 +113,16 @@ class TreeProvisioner:
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._root.exists():
             self._root.rename(self._home / f"old-{secrets.token_hex(4)}")
+        self._heard("wipe")
         (self._home / _MADE).touch(mode=0o600)
         self._copy_image()
+        self._write_name()
         (self._home / _IMAGE).write_text(image, encoding="utf-8")
         for old in self._home.glob("old-*"):  # also what a wipe that failed half-way left
             _remove(old)
         if self._run:
             self._token.write_text(self._run, encoding="utf-8")
+        self._heard("deploy")
         return self._root
 
     def _copy_image(self) -> None:
@@ -123,6 +131,18 @@ class TreeProvisioner:
         if copy.returncode != 0:
             words = copy.stderr.decode("utf-8", "replace").strip()
             raise ProvisionError(f"Endpoint '{self._name}' could not be copied from its image: {words}")
+
+    def _write_name(self) -> None:
+        """Call the fresh copy by the name of the endpoint, where the image has a place for one."""
+        file = self._root / "etc/hostname"
+        if _is_plain(file):
+            file.write_text(f"{self._name}\n", encoding="utf-8")
+
+    def _make_machine_id(self) -> None:
+        """Give a directory that was never booted an id, as systemd does at the first boot (machine-id(5))."""
+        file = self._root / "etc/machine-id"
+        if _is_plain(file) and not set(file.read_bytes().strip()) - set(b"0"):
+            file.write_text(f"{secrets.token_hex(16)}\n", encoding="ascii")
 
     def clear(self, paths: Sequence[str]) -> None:
         """Empty directories of the fresh copy."""
@@ -135,6 +155,7 @@ class TreeProvisioner:
 
     def boot(self, deadline: Deadline) -> Location:
         """Give the directory a new boot id and run its ``/etc/rc.start`` scripts, as a system would at its start."""
+        self._make_machine_id()
         run = self._root / "run"
         run.mkdir(exist_ok=True)
         (run / "boot-id").write_text(f"{secrets.token_hex(16)}\n", encoding="ascii")
@@ -157,9 +178,31 @@ class TreeProvisioner:
         except (subprocess.SubprocessError, OSError) as error:
             raise ProvisionError(f"Endpoint '{self._name}' did not boot: {script.name}: {error}.") from error
 
-    def remove(self) -> None:
-        """Remove the endpoint altogether: for a lab that is taken down."""
+    def stop(self, _deadline: Deadline) -> None:
+        """Empty the directory's ``/run``, as a power-off would: nothing is known of this boot any more."""
+        for child in (self._root / "run").glob("*"):
+            _remove(child)
+
+    def start(self, deadline: Deadline) -> Location:
+        """Boot the directory again, unless it has a boot id."""
+        return self.locate() or self.boot(deadline)
+
+    def remove(self, _deadline: Deadline | None = None) -> None:
+        """Remove the endpoint altogether."""
         _remove(self._home)
+
+    def destination(self) -> Location:
+        """Return the directory, whether it is there or not."""
+        return Location(root=self._root)
+
+    def own_files(self) -> tuple[str, ...]:
+        """Return where the name and the id of a fresh copy are."""
+        return ("/etc/hostname", "/etc/machine-id")
+
+
+def _is_plain(file: Path) -> bool:
+    """Whether it is a file that no link leads to: one could lead out of the directory."""
+    return file.is_file() and not file.is_symlink() and not file.parent.is_symlink()
 
 
 def _remove(path: Path) -> None:

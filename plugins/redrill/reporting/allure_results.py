@@ -49,6 +49,12 @@ def attach_json(name: str, value: Any) -> None:
     allure.attach(body, name, allure.attachment_type.JSON)
 
 
+def attach_svg(name: str, picture: str | None) -> None:
+    """Attach a picture to the running test, if there is one."""
+    if picture is not None:
+        allure.attach(picture, name, allure.attachment_type.SVG)
+
+
 def attach_file(path: Path, name: str) -> None:
     """Attach a copy of a file to the running test; a file that is not there is said to be missing."""
     if path.is_file():

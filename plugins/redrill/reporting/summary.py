@@ -5,13 +5,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from redrill.model.verdict import Decision, EndpointVerdict, JudgementOutcome, Recovery, Verdict
+from redrill.model.measured import Recovery
+from redrill.model.values import spell_seconds
+from redrill.model.verdict import Decision, EndpointVerdict, JudgementOutcome, Verdict
 from redrill.model.weighed import State, Tally
 from redrill.private import write_private
+from redrill.reporting.recoveries import choose_worst, tell_loss, tell_phases, worst_rpo, worst_rto
 
 REASONS_SHOWN = 12
 _NOTHING = "-"
-_HEADINGS = ("endpoint", "verdict", "drill", "RTO", "lost writes", "passed", "failed", "broken", "blocked", "n/a")
+_HEADINGS = ("endpoint", "verdict", "drill", "RTO", "RPO", "passed", "failed", "broken", "blocked", "n/a")
 _STYLES = {
     Decision.APPROVE: {"green": True, "bold": True},
     Decision.REJECT: {"red": True, "bold": True},
@@ -22,7 +25,7 @@ _FILES = (
     ("summary.md", "this verdict for a change ticket"),
     ("verdict.json", "this verdict for a script"),
     ("findings.jsonl", "every finding with its state"),
-    ("records/", "the evidence of each endpoint"),
+    ("records/", "the evidence of each endpoint, and a picture of its recovery"),
 )
 
 
@@ -48,8 +51,11 @@ def write_summary(run_dir: Path, verdict: Verdict) -> Path:
 
 
 def render_terminal(verdict: Verdict, run_dir: Path, width: int) -> list[Line]:
-    """Return the end of a run for a terminal of ``width`` columns: table, reasons, files, and the decision last."""
-    lines = [*_table(verdict.endpoints), Line("", {})]
+    """Return the end of a run for a terminal of ``width`` columns.
+
+    That is the table of verdicts, what was measured, reasons, files, warnings, and the decision last.
+    """
+    lines = [*_table(verdict.endpoints), Line("", {}), *_measured(verdict.endpoints, max(width, 40))]
     for reason in verdict.reasons[:REASONS_SHOWN]:
         lines += [Line(text, {}) for text in _wrap(reason, max(width, 40))]
     if hidden := verdict.reasons[REASONS_SHOWN:]:
@@ -59,8 +65,25 @@ def render_terminal(verdict: Verdict, run_dir: Path, width: int) -> list[Line]:
     lines += [Line(f"  {run_dir / name}  ({what})", {}) for name, what in _FILES]
     if findings := _findings_line(verdict.findings):
         lines += [Line("", {}), *(Line(text, {}) for text in textwrap.wrap(findings, max(width, 40)))]
+    for warning in verdict.warnings:
+        lines += [Line("", {}), *(Line(text, {"yellow": True}) for text in _wrap(warning, max(width, 40)))]
     lines += [Line("", {}), Line(_decision_line(verdict), _STYLES[verdict.decision])]
     return lines
+
+
+def _measured(endpoints: Sequence[EndpointVerdict], width: int) -> Iterable[Line]:
+    """Return what was measured of the endpoints, or of the worst of them, one line each where there is room."""
+    told, hidden = choose_worst(endpoints)
+    names = [f"{each.endpoint} {each.subject}" for each in told]
+    indent = max(map(len, names), default=0) + 4
+    wrapper = textwrap.TextWrapper(width, subsequent_indent=" " * indent, break_long_words=False)
+    for name, each in zip(names, told, strict=True):
+        words = wrapper.wrap(f"  {name.ljust(indent - 4)}  {each.words}")
+        yield from (Line(text, {"red": True} if each.part > 1 else {}) for text in words)
+    if hidden:
+        yield Line(f"  … and {_count(hidden, 'endpoint')} whose figures are better, all of them in summary.md", {})
+    if told:
+        yield Line("", {})
 
 
 def _findings_line(tally: Tally) -> str:
@@ -84,7 +107,9 @@ def _decision_line(verdict: Verdict) -> str:
     if figures.drill_seconds is not None:
         parts.append(f"drilled in {figures.drill_seconds:.1f} s")
     if figures.worst_rto_seconds is not None:
-        parts.append(f"worst RTO {figures.worst_rto_seconds:.1f} s")
+        parts.append(f"worst RTO {spell_seconds(figures.worst_rto_seconds)}")
+    if figures.worst_rpo_seconds is not None:
+        parts.append(f"worst RPO {spell_seconds(figures.worst_rpo_seconds)}")
     if figures.lost_writes is not None:
         parts.append(_count(figures.lost_writes, "lost write"))
     return f"{verdict.decision} (exit {verdict.exit_code:d}): {', '.join(parts)}"
@@ -105,25 +130,9 @@ def _table(endpoints: Sequence[EndpointVerdict]) -> Iterable[Line]:
 
 def _row(one: EndpointVerdict) -> tuple[str, ...]:
     drill = f"{one.drill_seconds:.1f} s" if one.drill_seconds is not None else _NOTHING
-    lost = str(one.lost_writes) if one.lost_writes is not None else _NOTHING
+    rto, rpo = worst_rto(one.applications.values()) or _NOTHING, worst_rpo(one.losses.values()) or _NOTHING
     counts = (str(one.counts.get(outcome, 0)) for outcome in JudgementOutcome)
-    return (one.endpoint, str(one.decision), drill, _rto(one), lost, *counts)
-
-
-def _rto(one: EndpointVerdict) -> str:
-    """Return the worst recovery of the endpoint's applications beside its objective; one without a time is worst."""
-    if not one.applications:
-        return _NOTHING
-    worst = max(one.applications.values(), key=_badness)
-    if worst.rto_seconds is None:
-        return _NOTHING
-    objective = f" of {worst.objective_seconds:g} s" if worst.objective_seconds is not None else ""
-    return f"{worst.rto_seconds:.1f} s{objective}"
-
-
-def _badness(recovery: Recovery) -> tuple[bool, float]:
-    seconds = recovery.rto_seconds if recovery.rto_seconds is not None else 0.0
-    return recovery.rto_seconds is None, seconds / (recovery.objective_seconds or 1.0)
+    return (one.endpoint, str(one.decision), drill, rto, rpo, *counts)
 
 
 def _markdown(verdict: Verdict) -> Iterable[str]:
@@ -135,18 +144,54 @@ def _markdown(verdict: Verdict) -> Iterable[str]:
     yield ""
     yield f"| {' | '.join(_HEADINGS)} |"
     yield f"|{'|'.join([' --- '] * 2 + [' ---: '] * (len(_HEADINGS) - 2))}|"
-    yield from (f"| {' | '.join(map(_cell, _row(one)))} |" for one in verdict.endpoints)
-    yield ""
+    yield from _rows(map(_row, verdict.endpoints))
     if verdict.reasons:
         yield "## Reasons, gravest first"
         yield ""
         yield from (f"- {_cell(reason)}" for reason in verdict.reasons)
         yield ""
+    yield from _measured_chapter(verdict.endpoints)
     yield from _findings_chapter(verdict.findings)
+    if verdict.warnings:
+        yield from ("## Warnings", "", *(f"- {_cell(warning)}" for warning in verdict.warnings), "")
     yield "## Where to look"
     yield ""
     yield from (f"- `{name}`: {what}" for name, what in _FILES if name != "summary.md")
-    yield from (f"- `records/{one.endpoint}.json`: {one.endpoint}" for one in verdict.endpoints)
+    for name in (one.endpoint for one in verdict.endpoints):
+        picture = f"; `records/{name}/timeline.svg`: how it came back" if verdict.mode.is_destructive else ""
+        yield f"- `records/{name}.json`: {name}{picture}"
+
+
+def _measured_chapter(endpoints: Sequence[EndpointVerdict]) -> Iterable[str]:
+    recoveries = [
+        (one.endpoint, name, *_recovery_cells(each))
+        for one in endpoints
+        for name, each in one.applications.items()
+        if each.is_measured
+    ]
+    losses = [(one.endpoint, name, tell_loss(each)) for one in endpoints for name, each in one.losses.items()]
+    if recoveries or losses:
+        yield from ("## How long, and what was lost?", "")
+    if recoveries:
+        yield "| endpoint | application | RTO | objective | down | phases, in seconds | held |"
+        yield "| --- | --- | ---: | ---: | ---: | --- | ---: |"
+        yield from _rows(recoveries)
+    if losses:
+        yield "| endpoint | state class | RPO |"
+        yield "| --- | --- | --- |"
+        yield from _rows(losses)
+
+
+def _recovery_cells(one: Recovery) -> tuple[str, ...]:
+    times = (one.objective_seconds, one.downtime_seconds)
+    objective, down = (spell_seconds(time) if time is not None else _NOTHING for time in times)
+    rto = "never" if one.rto_seconds is None else spell_seconds(one.rto_seconds)
+    return rto, objective, down, tell_phases(one.phases) or _NOTHING, spell_seconds(one.held_seconds)
+
+
+def _rows(rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    yield from (f"| {' | '.join(map(_cell, row))} |" for row in rows)
+    yield ""
 
 
 def _findings_chapter(tally: Tally) -> Iterable[str]:

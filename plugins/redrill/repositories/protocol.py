@@ -11,18 +11,27 @@ from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest
 from redrill.model.values import Value
 
+DRILL = "redrill"
+"""The tag of snapshots that a drill has made."""
+
 
 class Snapshot(Value):
-    """One complete backup; sizes in bytes, ``sha256`` is that of the archive as stored."""
+    """One complete backup; sizes in bytes, ``sha256`` is that of the archive as stored, or of what stands for it.
+
+    ``created`` is the moment of which it holds the data. What the listing of a repository does not tell of somebody
+    else's snapshot is None. ``tags`` are words by which it can be chosen; DRILL is among them where a drill made it in
+    a repository that others use, too.
+    """
 
     id: str
     endpoint: str
     created: datetime
     paths: tuple[str, ...]
-    entries: int
-    size: int
-    stored_size: int
+    entries: int | None = None
+    size: int | None = None
+    stored_size: int | None = None
     sha256: str
+    tags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -56,8 +65,24 @@ class WatchfulRepository(Protocol):
 
 
 @runtime_checkable
+class LossyRepository(Protocol):
+    """An optional ability: snapshots pass through a tool that may not keep everything."""
+
+    def read_source(self, snapshot: Snapshot) -> Manifest | None:
+        """Return what the endpoint had when ``create`` made the snapshot in this process, sockets left out."""
+
+
+@runtime_checkable
 class PackedRepository(Protocol):
     """An optional ability: snapshots are stored in a form that machines with zstd unpack themselves."""
 
     def open_packed(self, snapshot: Snapshot) -> AbstractContextManager[Iterator[bytes]]:
         """Stream a snapshot as it is stored: what ``open`` yields, in one zstd frame."""
+
+
+@runtime_checkable
+class ExactRepository(Protocol):
+    """An optional ability: nobody gets a byte of a snapshot that ``verify`` has not read."""
+
+    def yields_only(self, snapshot: Snapshot, manifest: Manifest) -> bool:
+        """Whether all that is streamed of a snapshot was found by ``verify`` to be what this manifest lists."""

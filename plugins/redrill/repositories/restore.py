@@ -1,20 +1,22 @@
 """Puts the state paths of an archive back onto a machine, exactly as they were: what the archive lacks goes away."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from redrill.errors import BackupError, RedrillError, RestoreError
 from redrill.machine.protocol import Machine
+from redrill.machine.walker import encode
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Difference, EntryKind, Manifest, compare
 from redrill.model.values import STATE_PATHS
 from redrill.repositories.flags import apply_flags, drop_flags
-from redrill.repositories.protocol import PackedRepository, Repository, Snapshot
+from redrill.repositories.protocol import ExactRepository, PackedRepository, Repository, Snapshot
 from redrill.repositories.staging import discard_command, swap_command, unpack_command
 from redrill.repositories.streams import compress, decompress, inspect
 from redrill.repositories.tar_command import EXTRACT
+from redrill.repositories.tar_filter import ExtentOf, select, select_members
 from redrill.repositories.tar_stream import read_archive
 
 _DISCARD_SECONDS = 120.0
@@ -53,14 +55,19 @@ def restore_snapshot(
 
     RestoreError as ``restore_tree``.
     """
+    # To look at all members again takes as long as to unpack them.
+    is_known = (
+        isinstance(repository, ExactRepository) and manifest is not None and repository.yields_only(snapshot, manifest)
+    )
     try:
         if isinstance(repository, PackedRepository) and _has_zstd(machine, deadline):
             with repository.open_packed(snapshot) as packed:
-                source = _inspected(packed, manifest, deadline, is_packed=True)
+                source = packed if is_known else _inspected(packed, manifest, deadline, is_packed=True)
                 _restore(machine, source, deadline, manifest, is_packed=True)
         else:
             with repository.open(snapshot) as stream:
-                restore_tree(machine, stream, deadline, manifest)
+                source = stream if is_known else _inspected(stream, manifest, deadline, is_packed=False)
+                _restore_plain(machine, source, deadline, manifest)
     except BackupError as error:
         raise _unrestorable(machine, error) from error
 
@@ -75,9 +82,45 @@ def restore_tree(
     what needs root (owners, devices) is not restored. RestoreError with tar's words when anything failed, or when the
     backup turns out to be damaged on the way.
     """
+    _restore_plain(machine, _inspected(stream, manifest, deadline, is_packed=False), deadline, manifest)
+
+
+def _restore_plain(machine: Machine, source: Iterator[bytes], deadline: Deadline, manifest: Manifest | None) -> None:
     is_packed = _has_zstd(machine, deadline)
-    source = _inspected(stream, manifest, deadline, is_packed=False)
     _restore(machine, compress(source, 1) if is_packed else source, deadline, manifest, is_packed=is_packed)
+
+
+def restore_part(
+    machine: Machine,
+    repository: Repository,
+    snapshot: Snapshot,
+    deadline: Deadline,
+    manifest: Manifest,
+    part: ExtentOf,
+    stale: Sequence[str],
+) -> None:
+    """Put a part of a snapshot onto a fresh system, which keeps all else as its image has it.
+
+    ``stale`` are the paths that are removed first. It happens in place, so nothing that owns these files may run.
+    RestoreError as ``restore_tree``.
+    """
+    chosen = select(manifest, part)
+    try:
+        remove_paths(machine, stale, deadline)
+        with repository.open(snapshot) as stream:
+            members = select_members(stream, manifest, part, deadline)
+            source = _inspected(members, chosen, deadline, is_packed=False)
+            _send(machine, _command(is_packed=False), source, deadline)
+        apply_flags(machine, chosen.flags, deadline)
+    except BackupError as error:
+        raise _unrestorable(machine, error) from error
+
+
+def remove_paths(machine: Machine, paths: Sequence[str], deadline: Deadline) -> None:
+    """Remove absolute paths with all that is below them; RestoreError when one stays."""
+    names = b"".join(encode(path[1:]) + b"\0" for path in paths)
+    if names:
+        _send(machine, 'cd "${ROOT-}/" && xargs -0 rm -rf --one-file-system --', iter([names]), deadline)
 
 
 def _inspected(

@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -180,7 +180,8 @@ def new_folder(folder: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            _remove_tree(folder)
         raise
     finally:
         os.close(handle)
@@ -197,7 +198,7 @@ def _remove_if_free(partial: Path) -> None:
     handle = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(partial)
+        _remove_tree(partial)
     except BlockingIOError:
         return
     finally:
@@ -209,7 +210,16 @@ def remove(folders: Iterable[Path]) -> None:
     for folder in folders:
         (folder / MARKER).unlink()
         _sync(folder)
-        shutil.rmtree(folder)
+        _remove_tree(folder)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder, also one with directories that hold what their owner may not write to."""
+    for place, names, _ in os.walk(folder) if os.geteuid() != 0 else ():
+        for path in (os.path.join(place, name) for name in names):  # noqa: PTH118 - names may be no text at all
+            if not os.path.islink(path):  # noqa: PTH114 - as above
+                os.chmod(path, 0o700)  # noqa: PTH101 - as above
+    shutil.rmtree(folder)
 
 
 def _sync(folder: Path) -> None:

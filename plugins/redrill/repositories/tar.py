@@ -18,6 +18,7 @@ from redrill.model.manifest import Manifest, compare
 from redrill.model.secret import SecretValue
 from redrill.model.values import STATE_PATHS, Value
 from redrill.repositories.age import SUFFIX, decrypt, encrypting, parse_identities, parse_recipients
+from redrill.repositories.fingerprints import Fingerprints
 from redrill.repositories.flags import read_flags
 from redrill.repositories.protocol import Snapshot
 from redrill.repositories.snapshot_folder import (
@@ -75,6 +76,7 @@ class TarRepository:
         self._endpoint = endpoint
         places = (self._settings.directory, *self._settings.copies)
         self._seals: dict[str, list[Seal]] = {}
+        self._known: dict[str, tuple[Manifest, Fingerprints]] = {}
         self._folders = tuple(fleet.source.parent / place.expanduser() / endpoint.name for place in places)
         if len({folder.resolve() for folder in self._folders}) < len(places):
             raise FleetError(f"endpoints.{endpoint.name}.repository.copies: a copy needs a folder of its own.")
@@ -119,7 +121,14 @@ class TarRepository:
         """
         folder = self._choose(snapshot)
         with read_archive_file(folder, read_marker(folder), snapshot) as chunks:
-            yield self._unlock(chunks, is_encrypted=read_marker(folder).is_encrypted)
+            known = self._known.get(snapshot.id)
+            checked = known[1].compare(chunks) if known else chunks
+            yield self._unlock(checked, is_encrypted=read_marker(folder).is_encrypted)
+
+    def yields_only(self, snapshot: Snapshot, manifest: Manifest) -> bool:
+        """Whether the manifest is what ``verify`` has returned, and nothing but what it has read is streamed since."""
+        known = self._known.get(snapshot.id)
+        return known is not None and known[0] is manifest
 
     def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
         """Read the archive from the disk, check it against its digests and manifest, and return the manifest.
@@ -127,7 +136,7 @@ class TarRepository:
         Every copy has to be there, whole.
         """
         expected = None
-        seals = list[Seal]()
+        seals, prints = list[Seal](), Fingerprints()
         for folder in self._places(snapshot):
             marker = read_marker(folder)
             seals.append(seal_of(folder))
@@ -140,7 +149,7 @@ class TarRepository:
             if expected is None:
                 expected = read_manifest(folder, marker, unlock)
                 with read_archive_file(folder, marker, snapshot) as stored:
-                    chunks = decompress(unlock(stored))
+                    chunks = decompress(unlock(prints.take(stored)))
                     found = hand_over(chunks, partial(read_archive, deadline=deadline, listed=expected))
                 _require_equal(folder, expected, found)
             else:
@@ -148,6 +157,7 @@ class TarRepository:
         if expected is None:
             raise BackupError(f"There is no copy of the snapshot '{snapshot.id}'.")
         self._seals[snapshot.id] = seals
+        self._known[snapshot.id] = (expected, prints)
         return expected
 
     def require_untouched(self, snapshot: Snapshot) -> None:

@@ -82,7 +82,7 @@ def _judge(line: str, manifest: Manifest, rules: Sequence[ChurnRule]) -> _Compla
     found = _COMPLAINT.fullmatch(line)
     if found is None:
         return _Complaint(line, is_fatal=True)
-    path = "/" + _unescape(found["name"]).removesuffix("/")
+    path = "/" + unescape(found["name"]).removesuffix("/")
     if found["socket"]:
         return _Complaint(f"{path}: a socket is not in the backup", is_fatal=False)
     possible = _differences(path, manifest, is_gone=found["gone"] is not None)
@@ -100,7 +100,8 @@ def _differences(path: str, manifest: Manifest, *, is_gone: bool) -> Iterator[Di
         yield Difference(path, "sha256")
 
 
-def _unescape(name: str) -> str:
+def unescape(name: str) -> str:
+    """Return a name as tar's quoting styles 'escape' and 'c' print it."""
     return decode(re.sub(rb"\\([0-7]{3}|.)", _expand, encode(name)))
 
 

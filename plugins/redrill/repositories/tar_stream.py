@@ -22,7 +22,7 @@ LARGEST_FILE = 1 << 44
 MOST_PADDING = 1 << 20
 """Zeros after the end of an archive; GNU tar writes 10 KiB at most."""
 
-_KINDS = {
+KINDS = {
     b"0": EntryKind.FILE,
     b"2": EntryKind.SYMLINK,
     b"3": EntryKind.CHARACTER,
@@ -52,7 +52,7 @@ def read_archive(
     With ``listed``, the manifest of the verified backup, every member must be in it as it is, before its data is read.
     Without ``with_hashes`` the contents are passed over.
     """
-    reader = _Reader(chunks, deadline)
+    reader = ArchiveReader(chunks, deadline)
     archive = _Archive(listed, with_hashes=with_hashes)
     pax: dict[bytes, bytes] = {}
     most_pax = _most_pax(listed)
@@ -81,7 +81,7 @@ def _most_pax(listed: Manifest | None) -> int:
     return min(MAX_PAX, (1 << 20) + names + values)
 
 
-class _Reader:
+class ArchiveReader:
     """Exact reads from a stream of chunks."""
 
     def __init__(self, chunks: Iterator[bytes], deadline: Deadline) -> None:
@@ -161,7 +161,7 @@ class _Archive:
         self._links: dict[str, list[str]] = {}
         self._roots: dict[str, str] = {}
 
-    def add(self, header: Header, reader: _Reader) -> None:
+    def add(self, header: Header, reader: ArchiveReader) -> None:
         """Add the member of a header and read its data."""
         path = _check_name(header.name)
         if path in self._entries:
@@ -226,7 +226,7 @@ def _shown(name: bytes) -> str:
 
 def _read_entry(path: str, header: Header) -> Entry:
     """Return what the header alone says: an entry without the digest of its content."""
-    kind = _KINDS[header.type]
+    kind = KINDS[header.type]
     is_file = kind is EntryKind.FILE
     is_link = kind is EntryKind.SYMLINK
     if header.size and not is_file:
@@ -251,7 +251,7 @@ def _read_entry(path: str, header: Header) -> Entry:
     )
 
 
-def _read_content(header: Header, reader: _Reader, *, with_hashes: bool) -> str | None:
+def _read_content(header: Header, reader: ArchiveReader, *, with_hashes: bool) -> str | None:
     digest = hashlib.sha256() if with_hashes else None
     if header.real_size is None:
         reader.hash_into(digest, header.size)
@@ -261,7 +261,7 @@ def _read_content(header: Header, reader: _Reader, *, with_hashes: bool) -> str 
     return digest.hexdigest() if digest else None
 
 
-def _read_sparse(stored: int, real_size: int, digest: _Hash | None, reader: _Reader) -> None:
+def _read_sparse(stored: int, real_size: int, digest: _Hash | None, reader: ArchiveReader) -> None:
     """Read a sparse file of the format 1.0: a map of decimal lines, padded to blocks, then the data of its parts."""
     numbers, map_size = _read_map(reader, stored)
     position = 0
@@ -276,7 +276,7 @@ def _read_sparse(stored: int, real_size: int, digest: _Hash | None, reader: _Rea
     reader.hash_hole(digest, real_size - position)
 
 
-def _read_map(reader: _Reader, stored: int) -> tuple[list[int], int]:
+def _read_map(reader: ArchiveReader, stored: int) -> tuple[list[int], int]:
     data = b""
     count = None
     while count is None or data.count(b"\n") < 1 + 2 * count:

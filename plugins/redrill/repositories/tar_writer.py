@@ -1,6 +1,6 @@
 """Writes small archives in the POSIX format that ``tar_stream`` reads, of entries without content."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from redrill.machine.walker import encode
 from redrill.model.manifest import Entry, EntryKind
@@ -33,9 +33,15 @@ def _member(entry: Entry) -> bytes:
         pax[b"linkpath"] = encode(entry.target)
     for name, value in entry.xattrs:
         pax[b"SCHILY.xattr." + encode(name).replace(b"%", b"%25").replace(b"=", b"%3D")] = bytes.fromhex(value)
+    return extended_header(pax) + _header(_TYPES[entry.kind], mode=entry.mode, device=entry.device)
+
+
+def extended_header(pax: Mapping[bytes, bytes]) -> bytes:
+    """Return what precedes the header of a member, so that these records hold for it; b'' for none."""
+    if not pax:
+        return b""
     records = b"".join(_record(key, value) for key, value in pax.items())
-    extended = _header(b"x", size=len(records)) + records + bytes(-len(records) % BLOCK)
-    return extended + _header(_TYPES[entry.kind], mode=entry.mode, device=entry.device)
+    return _header(b"x", size=len(records)) + records + bytes(-len(records) % BLOCK)
 
 
 def _record(key: bytes, value: bytes) -> bytes:

@@ -15,7 +15,8 @@ from redrill.drill import engine
 from redrill.drill.arm import arm
 from redrill.drill.authorize import authorize
 from redrill.drill.bench import Bench
-from redrill.drill.engine import Stage, run_drill
+from redrill.drill.engine import run_drill
+from redrill.drill.stages import Stage
 from redrill.drill.guards.token import write_token
 from redrill.drill.planning import Request, make_plan
 from redrill.drill.progress import LineProgress

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from redrill.backends import load_backend
 from redrill.drill.journal import read_journal
+from redrill.model.fleet import Fleet
 
 
 def violations(run_dir: Path) -> list[str]:
@@ -64,14 +66,21 @@ def _recovered_or_quarantined(
 
 def _a_copy_exists(records: dict[str, dict[str, Any]], run_dir: Path) -> Iterator[str]:
     """I4: nothing deletes the backup of what was destroyed."""
-    fleet = json.loads((run_dir / "fleet.json").read_text())
-    repositories = {e["name"]: e["repository"] for e in fleet["endpoints"]}
+    fleet = Fleet.model_validate_json((run_dir / "fleet.json").read_text())
     for name, record in records.items():
-        if record["wiped_at"] and record["snapshot"]:
-            directory = Path(repositories[name]["directory"])
-            # A lab that was taken down has taken its backups along.
-            if directory.exists() and not list(directory.glob(f"{name}/{record['snapshot']['id']}/*")):
-                yield f"I4: the backup '{record['snapshot']['id']}' of '{name}' is gone"
+        if record["wiped_at"] and record["snapshot"] and not _is_kept(fleet, name, record["snapshot"]["id"]):
+            yield f"I4: the backup '{record['snapshot']['id']}' of '{name}' is gone"
+
+
+def _is_kept(fleet: Fleet, name: str, snapshot: str) -> bool:
+    backend = fleet.endpoint(name).repository
+    assert backend
+    if "directory" in backend.settings:
+        directory = Path(backend.settings["directory"])
+        # A lab that was taken down has taken its backups along.
+        return not directory.exists() or bool(list(directory.glob(f"{name}/{snapshot}/*")))
+    found = load_backend("repositories", backend.kind)(fleet, fleet.endpoint(name)).snapshots()
+    return snapshot in {each.id for each in found}
 
 
 def _green_is_proven(records: dict[str, dict[str, Any]], run_dir: Path) -> Iterator[str]:

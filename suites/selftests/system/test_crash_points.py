@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from redrill.model.fleet import Fleet
 from redrill.model.manifest import compare
 from redrill.model.values import STATE_PATHS, Mode
 from redrill.provisioners.tree import TreeProvisioner
+from selftests.support.children import in_child
 from selftests.support.engine import authorize_one
 from selftests.support.history import violations
 from selftests.support.trees import root_of, tree_fleet
@@ -41,19 +41,6 @@ def orchard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
     monkeypatch.setattr(TreeProvisioner, "_copy_image", count)
     return fleet
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Run ``work`` in a child process and return its exit status."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - the child must end here, whatever happened
-            print(f"child: {error!r}", file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def drill(fleet: Fleet, run_dir: Path) -> None:

@@ -101,6 +101,6 @@ def test_a_drill_that_died_here_is_finished_by_a_resume(
         "50000",
         value,
     ]
-    application = run.records[ENDPOINT]["applications"]["redis"]
-    assert application["writes"]
-    assert application["survived"] == application["writes"]
+    canary = run.records[ENDPOINT]["canaries"]["redis"]
+    assert canary["written"] > 0
+    assert (canary["survived"], canary["unknown"]) == (canary["written"], None)

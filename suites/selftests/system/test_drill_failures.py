@@ -150,8 +150,8 @@ def test_applications_run_again_after_a_backup_that_failed(lab: Fleet, tmp_path:
     assert drilled.status == Exit.BACKUP, drilled.output
     machine = connect(lab, "kv-1")
     try:
-        left = "ls -d /.redrill-* /*/.redrill-* /usr/local/.redrill-* 2>/dev/null | wc -l"
-        canaries = "REDISCLI_AUTH=$(cat /etc/shop/redis-password) redis-cli -e -n 1 ZCARD canary"
+        left = "ls -d /.redrill-* /*/.redrill-* /usr/local/.redrill-* /var/lib/.redrill-* 2>/dev/null | wc -l"
+        canaries = "REDISCLI_AUTH=$(cat /etc/shop/redis-password) redis-cli -e -n 1 DBSIZE"
         active = "systemctl is-active redis-server"
         seen = [result.checked().text for result in machine.batch([active, left, canaries], Deadline.after(30))]
     finally:

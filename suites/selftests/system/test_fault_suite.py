@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from redrill.drill import finish
-from redrill.drill.engine import REPLACE_STAGES
+from redrill.drill.stages import REPLACE_STAGES
 from redrill.drill.halt import Halt
 from redrill.drill.journal import Journal, read_journal
 from redrill.drill.resume import find_quarantined

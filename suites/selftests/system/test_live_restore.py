@@ -123,10 +123,10 @@ def test_logging_goes_on_where_the_restored_cursor_stands(second: Drilled, name:
 def test_a_postgresql_that_runs_in_the_fresh_system_does_not_harm_the_restored_cluster(
     live: LiveLab, second: Drilled
 ) -> None:
-    result = second.records["db-1"]["applications"]["postgresql"]
-    assert result["healthy"]
-    assert result["writes"]
-    assert result["survived"] == result["writes"]
+    assert second.records["db-1"]["applications"]["postgresql"]["healthy"]
+    canary = second.records["db-1"]["canaries"]["postgresql"]
+    assert canary["written"] > 0
+    assert (canary["survived"], canary["unknown"]) == (canary["written"], None)
     count = "runuser -u postgres -- psql -Atc 'SELECT count(*), count(DISTINCT id) FROM orders' shop"
     assert live.run("db-1", count) == "200000|200000"
     stop, start = (f"systemctl {verb} postgresql@15-main" for verb in ("stop", "start"))
@@ -146,8 +146,10 @@ def test_restoring_under_a_running_postgresql_destroys_data(spare: LiveLab) -> N
     # What redrill prevents: this is the same drill as above, but nobody stops PostgreSQL.
     settings = {"db-1": {**WITH_POSTGRESQL["db-1"], "objectives": {"rto": "2s"}}}
     drilled = spare.drill("danger", settings, "-p", "selftests.support.reckless")
-    result = drilled.records["db-1"]["applications"].get("postgresql", {})
-    is_intact = result.get("healthy") and result["survived"] == result["writes"]
+    record = drilled.records["db-1"]
+    canary = record["canaries"].get("postgresql", {})
+    is_healthy = record["applications"].get("postgresql", {}).get("healthy")
+    is_intact = is_healthy and not canary["unknown"] and canary["survived"] == canary["written"]
     assert not is_intact, drilled.output
     assert drilled.verdict["decision"] != "APPROVE"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from redrill.drill.engine import REPLACE_STAGES
+from redrill.drill.stages import REPLACE_STAGES
 from redrill.drill.journal import read_journal
 from redrill.drill.resume import find_quarantined
 from redrill.model.record import Step

@@ -106,9 +106,9 @@ def test_the_source_is_absolute_however_the_file_was_named():
         ("fleet: shop\nendpoints: {}", "2:12: endpoints: no endpoints are declared; declare at least one."),
         (
             wrap("nam: 1"),
-            "3:11: endpoints.web-1.nam: unknown key 'nam'; known are: 'address', 'applications', 'backup', 'churn', "
-            "'day1', 'desired_state', 'ephemeral', 'expendable', 'failure_domain', 'ignore', 'image', 'log_sink', "
-            "'neighbours', 'objectives', 'provisioner', 'references', 'relocate', 'repository', 'restore', 'role', "
+            "3:11: endpoints.web-1.nam: unknown key 'nam'; known are: 'address', 'applications', 'backup', 'canaries', "
+            "'churn', 'day1', 'desired_state', 'ephemeral', 'expendable', 'failure_domain', 'file_canaries', 'ignore', "
+            "'image', 'log_sink', 'neighbours', 'objectives', 'provisioner', 'references', 'relocate', 'repository', 'restore', 'role', "
             "'ssh', 'tags', 'vanilla'.",
         ),
         (wrap("adress: a"), "3:11: endpoints.web-1.adress: unknown key 'adress'; did you mean 'address'?"),
@@ -118,8 +118,8 @@ def test_the_source_is_absolute_however_the_file_was_named():
             "3:17: endpoints.web-1.ssh.prot: unknown key 'prot'; did you mean 'port'?",
         ),
         (
-            wrap("applications: {a: {tcp: {port: 1}, unit: [x]}}"),
-            "3:46: endpoints.web-1.applications.a.unit: unknown key 'unit'; did you mean 'units'?",
+            wrap("applications: {a: {tcp: {port: 1}, holt: 1s}}"),
+            "3:46: endpoints.web-1.applications.a.holt: unknown key 'holt'; did you mean 'hold'?",
         ),
         (wrap("", "  web-1: {}"), "4:3: the key 'web-1' was given before, at 3:3; keep one of the two."),
         (
@@ -147,7 +147,8 @@ def test_the_source_is_absolute_however_the_file_was_named():
         (wrap("image: {name: a}"), "3:18: endpoints.web-1.image.version: 'version' is missing; add it."),
         (
             wrap("applications: {a: {}}"),
-            "3:29: endpoints.web-1.applications.a: an application needs a health check: 'http', 'command' or 'tcp'.",
+            "3:29: endpoints.web-1.applications.a: an application needs a health check: 'http', 'tcp', 'unit', "
+            "'command', 'postgresql', 'redis' or 'dns'.",
         ),
         (wrap("churn: [var]"), "3:19: endpoints.web-1.churn[0]: 'var' is not a churn rule; "
          "write 'GLOB' or 'GLOB attribute,attribute'."),

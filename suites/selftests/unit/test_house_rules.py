@@ -17,6 +17,7 @@ ALLOWED = {
     "errors": set(),
     "redaction": set(),
     "private": {"redaction"},
+    "database": BASE,
     "model": {"errors", "redaction"},
     "secrets_source": BASE | {"machine"},
     "backends": BASE,
@@ -27,14 +28,22 @@ ALLOWED = {
     "probes": BASE | {"machine"},
     "collectors": BASE | {"machine", "secrets_source"},
     "analysis": BASE | {"drill", "probes"},
-    "drill": BASE | BACKENDS | {"machine", "backends", "private", "secrets_source"},
+    "drill": BASE | BACKENDS | {"machine", "backends", "database", "private", "secrets_source"},
+    "ledger": BASE | {"backends", "database", "private", "secrets_source"},
+    "minimise": BASE | BACKENDS | {"analysis", "drill", "machine", "private"},
     "lab": BASE | BACKENDS | {"machine", "backends", "drill"},
     "reporting": BASE | {"private"},
-    "plugin": BASE | BACKENDS | {"machine", "drill", "analysis", "reporting", "loader", "backends", "secrets_source"},
+    "plugin": BASE
+    | BACKENDS
+    | {"machine", "drill", "analysis", "reporting", "ledger", "loader", "backends", "secrets_source"},
     "tables": set(),
     "cli_findings": BASE | {"analysis", "drill", "loader", "tables"},
+    "cli_history": BASE | {"ledger", "loader", "secrets_source", "tables"},
+    "cli_plan": BASE | {"drill", "tables"},
+    "cli_minimise": BASE
+    | {"analysis", "cli_plan", "drill", "loader", "machine", "minimise", "reporting", "secrets_source", "tables"},
     "cli": BASE
-    | {"cli_findings", "tables"}
+    | {"cli_findings", "cli_history", "cli_minimise", "cli_plan", "tables"}
     | {"machine", "drill", "analysis", "lab", "loader", "backends", "secrets_source"},
 }
 ONLY_IN = {
@@ -43,6 +52,7 @@ ONLY_IN = {
     "allure_commons": {"reporting"},
     "ansible": {"machine"},
     "paramiko": {"machine"},
+    "sqlalchemy": {"database", "drill", "ledger"},
     "testinfra": {"machine", "redrill_fixtures"},
     "subprocess": {"machine", "provisioners", "repositories", "lab"},
 }

@@ -28,13 +28,15 @@ def verdict():
 def test_the_table_is_aligned_and_tells_every_figure(verdict, tmp_path):
     table = [line.text for line in render_terminal(verdict, tmp_path, 100)][:3]
     assert len({len(line) for line in table}) == 1
-    assert table[1].split() == ["web-1", "APPROVE", "10.0", "s", "4.2", "s", "of", "600", "s", "0", *"10000"]
-    assert table[2].split() == ["database-1", "REJECT", "10.0", "s", "31.5", "s", "of", "600", "s", "2", *"01000"]
+    assert " ".join(table[1].split()) == "web-1 APPROVE 10.0 s 4.2 s of 10m 0 s of 15m 1 0 0 0 0"
+    assert " ".join(table[2].split()) == "database-1 REJECT 10.0 s 32 s of 10m 0.2 s of 15m 0 1 0 0 0"
 
 
 def test_the_last_line_is_the_decision_in_its_colour(verdict, tmp_path):
     last = render_terminal(verdict, tmp_path, 100)[-1]
-    assert last.text.startswith("REJECT (exit 1): 2 endpoints, 2 tests, drilled in 10.0 s, worst RTO 31.5 s, 2 lost")
+    assert last.text.startswith(
+        "REJECT (exit 1): 2 endpoints, 2 tests, drilled in 10.0 s, worst RTO 32 s, worst RPO 0.2"
+    )
     assert last.markup["red"]
 
 
@@ -70,7 +72,9 @@ def test_the_verdict_file_is_private_and_the_same_every_time(verdict, tmp_path):
 def test_the_summary_is_markdown_that_no_path_can_break(verdict, tmp_path):
     text = write_summary(tmp_path, verdict).read_text("utf-8")
     assert text.startswith("# redrill: REJECT for 'shop-staging'\n")
-    assert "| web-1 | APPROVE | 10.0 s | 4.2 s of 600 s | 0 | 1 | 0 | 0 | 0 | 0 |" in text
+    assert "| web-1 | APPROVE | 10.0 s | 4.2 s of 10m | 0 s of 15m | 1 | 0 | 0 | 0 | 0 |" in text
+    assert "| web-1 | shop | 4.2 s | 10m | 4.3 s | wipe 0.5 + restore 2.0 + boot 0.8 + ready 1.0 | 1.0 s |" in text
+    assert "| database-1 | orders | 0.2 s of 15m: 2 of 10 writes lost |" in text
     assert r"failed: '/etc/a\|b' changed &lt;b>now&lt;/b>." in text
     assert "`records/database-1.json`" in text
 

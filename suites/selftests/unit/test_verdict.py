@@ -128,12 +128,33 @@ def test_a_failure_of_the_run_counts_beside_green_endpoints():
     assert (verdict.exit_code, verdict.reasons) == (Exit.CLEANUP, ("'/run/x' is still mounted.",))
 
 
-def test_figures_tell_rto_objective_lost_writes_and_seconds():
+def test_figures_tell_rto_rpo_objectives_lost_writes_and_seconds():
     verdict = reach([judge()], {"web-1": make_record(rto=4.25, lost=3, seconds=12.5)})
     recovery = verdict.endpoints[0].applications["shop"]
-    assert (recovery.rto_seconds, recovery.objective_seconds, recovery.lost_writes) == (4.25, 600.0, 3)
+    assert (recovery.rto_seconds, recovery.objective_seconds, recovery.held_seconds) == (4.25, 600.0, 1.0)
+    loss = verdict.endpoints[0].losses["orders"]
+    assert (loss.rpo_seconds, loss.objective_seconds, loss.written, loss.lost) == (pytest.approx(0.3), 900.0, 10, 3)
     figures = verdict.figures
     assert (figures.drill_seconds, figures.worst_rto_seconds, figures.lost_writes) == (12.5, 4.25, 3)
+    assert figures.worst_rpo_seconds == loss.rpo_seconds
+
+
+def test_the_parts_of_a_recovery_add_up_to_it():
+    recovery = reach([judge()], {"web-1": make_record(rto=4.25)}).endpoints[0].applications["shop"]
+    assert recovery.phases == {"wipe": 0.5, "restore": 2.0, "boot": 0.75, "ready": 1.0}
+    assert recovery.downtime_seconds == pytest.approx(4.3)
+
+
+def test_an_application_that_is_back_early_did_not_wait_for_the_rest():
+    recovery = reach([judge()], {"web-1": make_record(rto=1.0)}).endpoints[0].applications["shop"]
+    assert recovery.phases == {"wipe": 0.5, "restore": 0.5}
+
+
+def test_writes_of_which_nothing_is_known_are_not_counted_as_lost():
+    record = make_record(lost=3)
+    unknown = record.canaries["orders"].model_copy(update={"unknown": "it could not be read back", "loss": None})
+    verdict = reach([judge()], {"web-1": record.model_copy(update={"canaries": {"orders": unknown}})})
+    assert (verdict.endpoints[0].losses["orders"].lost, verdict.figures.lost_writes) == (None, None)
 
 
 def test_a_recovery_without_a_wipe_is_no_rto():

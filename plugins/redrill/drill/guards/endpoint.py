@@ -62,7 +62,7 @@ def survey(fleet: Fleet, endpoint: Endpoint, controller: Controller) -> Survey:
     try:
         provisioner = make_provisioner(fleet, endpoint)
         location = locate(fleet, endpoint)
-        addresses, places = _resolve(endpoint, location)
+        addresses, places = resolve(endpoint, location)
         found = Survey(endpoint, location, addresses, places, is_made_here=is_made_here(provisioner))
         if any(state.forbids for state in _judge_unasked(fleet, controller, found)):
             return replace(found, trouble="it is never connected to")
@@ -92,7 +92,7 @@ def _ask(fleet: Fleet, endpoint: Endpoint, location: Location, resource: str) ->
         machine.close()
 
 
-def _resolve(endpoint: Endpoint, location: Location) -> tuple[tuple[str, ...], frozenset[str]]:
+def resolve(endpoint: Endpoint, location: Location) -> tuple[tuple[str, ...], frozenset[str]]:
     """Return what the address stands for, and the places; MachineError when nobody knows the name."""
     if location.root is not None:
         return (), frozenset({str(location.root.resolve())})

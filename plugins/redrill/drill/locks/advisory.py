@@ -1,23 +1,18 @@
 """One session of PostgreSQL that holds advisory locks and keeps the table of ownerships; needs the extra."""
 
-import os
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import psycopg  # noqa: F401 - the driver that the URL will ask for: its absence must show when this is imported
-from sqlalchemy import BigInteger, Column, DateTime, Executable, MetaData, Table, create_engine, select, text
+from sqlalchemy import BigInteger, Column, DateTime, Executable, MetaData, Table, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.engine import CursorResult, Engine, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import Text
 
+from redrill.database import engine_of, first_line, watched
 from redrill.drill.locks.protocol import Ownership, digest
-from redrill.errors import FleetError, GuardError
-from redrill.redaction import register
+from redrill.errors import GuardError
 
 ANSWER_SECONDS = 15.0
 """A server that has not answered for so long counts as gone, also when its machine keeps the connection open."""
@@ -46,7 +41,6 @@ _HAS = text(
     " AND CAST(objid AS bigint) = CAST(:key AS bigint) & 4294967295)"
 )
 
-_CLIENT = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _SERVER = (
     # A controller that lost its power holds its locks until the server notices, by default after two hours.
     *("SET tcp_keepalives_idle = 10", "SET tcp_keepalives_interval = 5", "SET tcp_keepalives_count = 3"),
@@ -64,7 +58,7 @@ class Session:
     def __init__(self, url: str) -> None:
         self.is_broken = False
         with _translated():
-            self._connection = _engine(url).connect()
+            self._connection = engine_of(url, "locks", {"isolation_level": "AUTOCOMMIT"}).connect()
         for statement in _SERVER:
             self._execute(text(statement))
         self._make_table()
@@ -101,29 +95,13 @@ class Session:
     def _make_table(self) -> None:
         """Create the table unless it is there; two controllers may want to at the same moment."""
         self._execute(text("SELECT pg_advisory_lock(:key)"), {"key": _TABLE_KEY})
-        with self._trouble(), self._watched():
+        with self._trouble(), watched(self._connection, ANSWER_SECONDS):
             _TABLE.create(self._connection, checkfirst=True)
         self.drop_lock(_TABLE_KEY)
 
     def _execute(self, statement: Executable, values: dict[str, Any] | None = None) -> CursorResult[Any]:
-        with self._trouble(), self._watched():
+        with self._trouble(), watched(self._connection, ANSWER_SECONDS):
             return self._connection.execute(statement, values)
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Shut the connection down from outside when no answer comes: the driver itself waits for ever."""
-        timer = threading.Timer(ANSWER_SECONDS, self._shut_down)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _shut_down(self) -> None:
-        driver: Any = self._connection.connection.driver_connection
-        with suppress(OSError), socket.socket(fileno=os.dup(driver.fileno())) as same:
-            same.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:
@@ -140,23 +118,4 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        why = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        raise GuardError(f"The locks in PostgreSQL cannot be used: {why}") from None
-
-
-def _engine(url: str) -> Engine:
-    """Return what connects; FleetError, without the URL and its password, when it is none of PostgreSQL's."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        parsed = None
-    if parsed is None or parsed.get_backend_name() != "postgresql":
-        raise FleetError("The 'url' of 'locks' is none of a database: write 'postgresql://USER@HOST/DATABASE'.")
-    if parsed.password:
-        register(parsed.password)
-    return create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={**_CLIENT, "application_name": "redrill"},
-    )
+        raise GuardError(f"The locks in PostgreSQL cannot be used: {first_line(error)}") from None

@@ -1,38 +1,16 @@
 """Locks of all controllers that share a PostgreSQL database."""
 
 import threading
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, Discriminator, Tag
+from typing import TYPE_CHECKING, Any
 
 from redrill.drill.locks.protocol import Ownership, digest
 from redrill.errors import FleetError, GuardError
-from redrill.model.secret import SecretValue
+from redrill.model.database_url import DatabaseUrl
 from redrill.model.values import Value
 from redrill.secrets_source import reveal
 
 if TYPE_CHECKING:
     from redrill.drill.locks.advisory import Session
-
-
-def _check_url(value: str) -> str:
-    try:
-        url = urlsplit(value)
-    except ValueError:
-        url = urlsplit("")
-    if url.password is not None or "password=" in url.query:
-        # Not shown: it holds the password.
-        raise ValueError("the URL holds a password; write the whole URL as {env: NAME}, {file: PATH} or {command: '…'}")
-    if url.scheme != "postgresql":
-        raise ValueError(f"{value!r} is no URL of a database; write 'postgresql://USER@HOST/DATABASE'")
-    return value
-
-
-Url = Annotated[
-    Annotated[SecretValue, Tag("secret")] | Annotated[str, AfterValidator(_check_url), Tag("text")],
-    Discriminator(lambda value: "text" if isinstance(value, str) else "secret"),
-]
 
 
 class PostgresqlLocks:
@@ -43,12 +21,9 @@ class PostgresqlLocks:
     """
 
     class Settings(Value):
-        """What a fleet file must say: ``postgresql://USER@HOST/DATABASE``, as a secret when it holds a password.
+        """What a fleet file must say: which database."""
 
-        Without one in the URL, libpq looks for it in its own files.
-        """
-
-        url: Url
+        url: DatabaseUrl
 
     def __init__(self, settings: dict[str, Any]) -> None:
         url = self.Settings.model_validate(settings).url

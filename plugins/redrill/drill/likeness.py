@@ -1,0 +1,98 @@
+"""Whether a verified backup holds what it should: what was planted, what was observed, what was given to a tool."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from redrill.drill.bench import Bench
+from redrill.drill.evidence import read_manifest
+from redrill.errors import BackupError, MachineError
+from redrill.model.churn import churn_rules
+from redrill.model.manifest import Difference, Manifest, compare, unexplained
+from redrill.model.values import is_inside
+
+_QUIET = ("/etc", "/home")
+_BROKEN = frozenset({"missing", "unexpected", "kind", "size", "sha256"})
+"""Differences that no tool's limits explain: such a backup is not of what was given to it."""
+
+_NAMES: Mapping[str, str] = {
+    "link_group": "hard links",
+    "xattrs": "extended attributes",
+    "mtime_ns": "times",
+    "flags": "flags of chattr",
+    "target": "targets of links",
+    "mode": "permissions",
+    "uid": "owners",
+    "gid": "groups",
+}
+
+
+_SINCE = {"missing": "new", "unexpected": "gone"}
+
+
+def require_survivors(bench: Bench, manifest: Manifest) -> None:
+    """Raise BackupError unless the backup has all that was planted in the state paths."""
+    missing = [m.path for m in bench.evidence.markers if m.is_survivor and m.path not in manifest.entries]
+    if missing:
+        raise BackupError(
+            f"The backup of '{bench.endpoint.name}' lacks what was planted just before: {', '.join(missing)}. "
+            "It is of another run or of another host. Nothing was wiped; look after the repository, then drill again."
+        )
+
+
+def require_likeness(bench: Bench, manifest: Manifest) -> None:
+    """Raise BackupError unless what was backed up is what was observed just before in /etc and /home, but for churn."""
+    differences = unlike_observed(bench, manifest)
+    if differences:
+        shown = "; ".join(map(str, differences[:5]))
+        raise BackupError(
+            f"The backup of '{bench.endpoint.name}' is not what was observed just before ({len(differences)} "
+            f"differences): {shown}. Stop what changes these paths, or declare them as 'churn'."
+        )
+
+
+def tell_changes(bench: Bench, manifest: Manifest) -> tuple[str, ...]:
+    """Return in one warning what has changed in /etc and /home since an owner's snapshot was made, if anything."""
+    differences = unlike_observed(bench, manifest)
+    if not differences:
+        return ()
+    # What was observed is what is expected: a path that is missing in the snapshot is new.
+    counts = Counter(_SINCE.get(difference.attribute, "changed") for difference in differences)
+    told = ", ".join(f"{count} {sort}" for sort, count in sorted(counts.items()))
+    return (f"since the snapshot /etc and /home have changed: {told}; one of them: {differences[0]}",)
+
+
+def tell_losses(source: Manifest, manifest: Manifest) -> tuple[str, ...]:
+    """Return a warning for each sort of attribute that a backup has not kept; BackupError when it lost more."""
+    losses = compare(source, manifest)
+    broken = [loss for loss in losses if loss.attribute in _BROKEN]
+    if broken:
+        shown = "; ".join(map(str, broken[:5]))
+        raise BackupError(
+            f"The backup does not hold what was given to it ({len(broken)} differences): {shown}. Nothing was wiped. "
+            "Look after the repository, then drill again."
+        )
+    sorts: dict[str, list[Difference]] = {}
+    for loss in losses:
+        sorts.setdefault(loss.attribute, []).append(loss)
+    return tuple(
+        f"the backup does not keep the {_NAMES.get(attribute, attribute)} of {len(found)} entries, such as {found[0]}"
+        for attribute, found in sorts.items()
+    )
+
+
+def unlike_observed(bench: Bench, manifest: Manifest) -> list[Difference]:
+    """Return how /etc and /home differ from what was observed before, but for churn and sockets."""
+    before = bench.evidence.before
+    if before is None or before.state_manifest is None:
+        raise MachineError(
+            f"The state paths of '{bench.endpoint.name}' could not be observed; the backup has no witness."
+        )
+    observed = read_manifest(bench.run_dir, before.state_manifest)
+    differences = compare(_only(observed, _QUIET), _only(manifest, _QUIET))
+    return [d for d in unexplained(differences, churn_rules(bench.endpoint.churn)) if d.expected != "socket"]
+
+
+def _only(manifest: Manifest, parents: tuple[str, ...]) -> Manifest:
+    entries = {path: entry for path, entry in manifest.entries.items() if is_inside(path, parents)}
+    return replace(manifest, entries=entries)

@@ -1,0 +1,89 @@
+"""What a drill has measured, beside its targets: how long each application took, and what each state class lost."""
+
+from pydantic import Field
+
+from redrill.model.fleet import Fleet
+from redrill.model.phases import phases_until
+from redrill.model.record import DrillRecord
+from redrill.model.recovery import ApplicationResult, CanaryResult
+from redrill.model.values import Text, Value
+
+
+class Recovery(Value):
+    """How an application came back: seconds since the outage began, None for never or not measured, and its objective.
+
+    ``is_measured``: the endpoint was wiped, so there was an outage. ``phases`` are the seconds that each part took, in
+    their order, up to the first healthy answer; ``held_seconds`` how long it was watched to stay healthy;
+    ``downtime_seconds`` runs from the last healthy answer before the outage.
+    """
+
+    is_measured: bool
+    rto_seconds: float | None = None
+    objective_seconds: float | None = None
+    phases: dict[str, float] = Field(default_factory=dict)
+    held_seconds: float = 0.0
+    downtime_seconds: float | None = None
+    healthy: bool
+
+
+class Loss(Value):
+    """What a state class lost: ``rpo_seconds`` of writes (None: not measured), and the objective.
+
+    ``written`` writes were acknowledged before the outage, ``lost`` of them did not come back; when that is not known,
+    ``unknown`` says why.
+    """
+
+    application: str | None = None
+    rpo_seconds: float | None = None
+    objective_seconds: float | None = None
+    interval_seconds: float
+    written: int
+    lost: int | None = None
+    unknown: Text | None = None
+
+
+def recoveries_of(fleet: Fleet, record: DrillRecord) -> dict[str, Recovery]:
+    """Return how each application of an endpoint came back, by name."""
+    return {name: _recovery(fleet, record, name, result) for name, result in sorted(record.applications.items())}
+
+
+def _recovery(fleet: Fleet, record: DrillRecord, name: str, result: ApplicationResult) -> Recovery:
+    is_measured = record.wiped_at is not None
+    phases: dict[str, float] = {}
+    for span in phases_until(record.timeline, result.recovered_after) if is_measured else ():
+        phases[span.name] = phases.get(span.name, 0.0) + span.seconds
+    return Recovery(
+        is_measured=is_measured,
+        rto_seconds=result.recovered_after if is_measured else None,
+        objective_seconds=_objective(fleet, record.endpoint, name, "rto"),
+        phases=phases,
+        held_seconds=result.held,
+        downtime_seconds=result.downtime if is_measured else None,
+        healthy=result.healthy,
+    )
+
+
+def losses_of(fleet: Fleet, record: DrillRecord) -> dict[str, Loss]:
+    """Return what each state class of an endpoint lost, by name."""
+    return {name: _loss(fleet, record.endpoint, result) for name, result in sorted(record.canaries.items())}
+
+
+def _loss(fleet: Fleet, endpoint: str, result: CanaryResult) -> Loss:
+    return Loss(
+        application=result.application,
+        rpo_seconds=result.loss,
+        objective_seconds=_objective(fleet, endpoint, result.application, "rpo"),
+        interval_seconds=result.interval,
+        written=result.written,
+        lost=None if result.unknown else result.written - result.survived,
+        unknown=result.unknown,
+    )
+
+
+def _objective(fleet: Fleet, name: str, application: str | None, target: str) -> float | None:
+    try:
+        endpoint = fleet.endpoint(name)
+        objectives = endpoint.objectives_of(application) if application else endpoint.objectives
+    except KeyError:  # a stored record may tell of what the fleet file no longer declares
+        return None
+    return {"rto": objectives.rto, "rpo": objectives.rpo}[target].total_seconds()

@@ -1,0 +1,178 @@
+"""The search for the minimal restore set, on a directory: what is found, and that the endpoint is whole afterwards."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from redrill.drill.crash import VARIABLE
+from redrill.drill.engine import resume_drill, run_drill
+from redrill.drill.resume import find_quarantined
+from redrill.minimise.logbook import EVIDENCE, Limits
+from redrill.minimise.report import FILE, Report
+from redrill.minimise.stage import Minimiser
+from redrill.model.record import DrillRecord
+from redrill.model.values import Mode
+from redrill.repositories.tar import TarRepository
+from selftests.support.children import in_child
+from selftests.support.history import violations
+from selftests.support.world import ENDPOINT, Injector, World
+
+LEDGER, START, FORWARD = "/var/lib/app/ledger", "/etc/rc.start/50-app", "/etc/log-forward.conf"
+NEEDED = {LEDGER, START, FORWARD}
+"""What the sample application looks at; its configuration is in the image, too, if another one."""
+
+WIDE = Limits()
+
+
+@pytest.fixture
+def small(world: World) -> World:
+    """The world of a directory whose application is believed at once."""
+    world.change("hold: 200ms", "hold: 1ms")
+    return world
+
+
+def search(world: World, limits: Limits = WIDE, tell: Callable[[str], object] = print) -> tuple[Report, DrillRecord]:
+    world.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    minimiser, endpoints = Minimiser(limits, lambda line: tell(line) and None), (world.fleet.endpoint(ENDPOINT),)
+    stages = {Mode.REPLACE: minimiser.stages()}
+    authorized = world.authorize()
+    (record,) = run_drill(
+        world.fleet, endpoints, Mode.REPLACE, world.run_dir, Injector(), authorized=authorized, stages=stages
+    )
+    assert minimiser.report is not None, record.failure
+    assert violations(world.run_dir) == []
+    return minimiser.report, record
+
+
+def asks_for(world: World, *tests: str) -> None:
+    """Have the application be healthy only when these tests are passed, too."""
+    world.change(
+        "run: 'sh \"$ROOT/usr/bin/app-status\"'", f"run: '{' && '.join(tests)} && sh \"$ROOT/usr/bin/app-status\"'"
+    )
+
+
+def trials(world: World) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (world.run_dir / "records" / ENDPOINT / EVIDENCE).read_text().splitlines()]
+
+
+def test_exactly_what_the_application_needs_is_found_and_everything_comes_back(small: World) -> None:
+    asks_for(small, 'grep -q notes "$ROOT/home/alice/notes"')
+    small.remember()
+    report, record = search(small)
+    assert {part.path for part in report.needed} == {*NEEDED, "/home/alice/notes"}
+    assert (report.is_known, report.recovers, report.leaked) == (True, True, ())
+    small.require_recovered(record)
+    assert record.applications["app"].healthy
+
+
+def test_every_needed_path_has_a_trial_that_shows_it(small: World) -> None:
+    report, _ = search(small)
+    evidence = trials(small)
+    for part in report.needed:
+        assert part.trial is not None
+        trial = evidence[part.trial - 1]
+        others = {each.path for each in report.needed} - {part.path}
+        assert (trial["number"], trial["recovered"], trial["why"]) == (part.trial, False, part.why)
+        assert set(trial["restored"]) == others
+    assert evidence[-1]["recovered"] is True
+    assert set(evidence[-1]["restored"]) == NEEDED
+
+
+def test_the_proposal_is_a_backup_manifest_with_its_evidence(small: World) -> None:
+    report, _ = search(small)
+    file = small.run_dir / FILE
+    proposal = yaml.safe_load(file.read_text())
+    assert {each["path"] for each in proposal["include"]} == NEEDED
+    assert all(each["trial_without_it"] and each["then"] for each in proposal["include"])
+    assert "/home/alice" in {each["path"] for each in proposal["not_needed"]}
+    assert "not what its owner may want to keep" in file.read_text().replace("\n# ", " ")
+    assert proposal["verdict"] == report.conclude()
+
+
+def test_what_the_image_has_and_the_backup_has_not_may_have_to_go(small: World) -> None:
+    (small.image / "etc/blocker").touch()
+    asks_for(small, 'test ! -e "$ROOT/etc/blocker"')
+    report, record = search(small)
+    assert {part.path for part in report.needed if part.is_absent} == {"/etc/blocker"}
+    small.require_recovered(record)
+
+
+def test_the_leaked_path_that_an_application_needs_is_found(small: World) -> None:
+    for name in ("plugin/code", "plugin/deep/data", "other/file"):
+        (small.root / "opt" / name).parent.mkdir(parents=True, exist_ok=True)
+        (small.root / "opt" / name).write_text(name)
+    (small.root / "srv/leak").write_text("nobody asks for it")
+    asks_for(small, 'grep -q deep "$ROOT/opt/plugin/deep/data"')
+    report, record = search(small)
+    assert [part.path for part in report.leaked] == ["/opt/plugin/deep/data"]
+    assert {part.path for part in report.needed} == NEEDED
+    assert (report.recovers, report.recovers_with_leaks, report.is_known) == (False, True, True)
+    assert record.applications["app"].healthy is False, "a drill restores no leaks"
+    assert not (small.root / "opt/plugin").exists()
+    assert "needs what no backup has: /opt/plugin/deep/data" in report.conclude()
+
+
+def test_an_application_that_nothing_brings_back_ends_the_search_early(small: World) -> None:
+    (small.root / "run/only-now").touch()
+    asks_for(small, 'test -e "$ROOT/run/only-now"')
+    report, record = search(small)
+    assert (report.recovers, report.recovers_with_leaks, report.trials) == (False, None, 1)
+    assert small.unlike() == []
+    assert record.failure is None
+    assert "does not recover from its backup" in report.conclude()
+
+
+def test_a_search_that_reaches_its_limit_says_so_and_restores_everything(small: World) -> None:
+    report, record = search(small, Limits(trials=4))
+    assert report.trials == 5
+    assert (report.is_minimal, report.is_confirmed, report.is_known) == (False, True, False)
+    small.require_recovered(record)
+
+
+def test_a_search_that_somebody_stops_ends_with_the_full_restore(small: World) -> None:
+    def stop(line: str) -> None:
+        if line.startswith("trial   3"):
+            small.kill_switch.touch()
+
+    report, record = search(small, tell=stop)
+    assert report.trials == 3
+    assert not report.is_known
+    assert small.unlike() == []
+    assert record.failure is None
+
+
+def test_a_trial_that_breaks_ends_the_search_and_not_the_restore(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    number, open_snapshot = iter(range(100)), TarRepository.open
+
+    def fail_at_times(self: TarRepository, snapshot: object) -> object:
+        if next(number) == 2:
+            raise OSError(5, "Input/output error")
+        return open_snapshot(self, snapshot)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TarRepository, "open", fail_at_times)
+    report, record = search(small)
+    assert "Input/output error" in report.trouble
+    assert report.conclude().startswith("INCOMPLETE")
+    monkeypatch.undo()
+    small.require_recovered(record)
+
+
+POINTS = "trials:before trials:trial-1 trials:trial-4 trials:done trials:after redeploy:done settle:before".split()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_search_that_died_is_resumed_into_the_full_restore(
+    point: str, small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, point)
+    assert in_child(lambda: search(small)) == 137
+    monkeypatch.delenv(VARIABLE)
+    if point == "trials:before":
+        assert find_quarantined(small.folder / "runs") == []
+        assert resume_drill(small.fleet, small.run_dir, Injector(), {}) == []
+        small.require_as_it_was()
+        return
+    assert [each.endpoint for each in find_quarantined(small.folder / "runs")] == [ENDPOINT]
+    small.require_recovered(small.resume())
