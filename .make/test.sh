@@ -7,6 +7,8 @@ sh .make/need.sh \
     zstd:zstd:"compresses backups" \
     restic:restic:"backups as their owners make them" \
     borgbackup:borg:"backups as their owners make them" \
+    rsync:rsync:"backups as their owners make them" \
+    libarchive-tools:bsdtar:"writes archives as other systems do" \
     attr:getfattr:"reads extended attributes" \
     acl:setfacl:"makes hard cases for the manifests" \
     busybox-static:busybox:"is all that a small endpoint has" \
@@ -21,6 +23,7 @@ sh .make/need.sh \
     postgresql:/usr/lib/postgresql/15/bin/initdb:"locks that several controllers share" \
     redis-server:redis-server:"is asked for its health" \
     dnsmasq-base:dnsmasq:"is asked for its health" \
+    sqlite3:sqlite3:"writes canaries where Python is not the only tool" \
     nodejs:node:"renders the HTML report" \
     npm:npm:"installs what renders the HTML report" \
     chromium:chromium:"opens the HTML report as a reviewer would"

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from redrill.backends import GROUPS, known_backends, settings_of
+from redrill.cli_fidelity import fidelity
 from redrill.cli_findings import adopt, findings
 from redrill.cli_history import history
 from redrill.cli_minimise import minimise
@@ -330,6 +331,7 @@ def doctor() -> int:
 
 commands.add_command(findings)
 commands.add_command(adopt)
+commands.add_command(fidelity)
 commands.add_command(history)
 commands.add_command(minimise)
 

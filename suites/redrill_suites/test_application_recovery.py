@@ -84,7 +84,7 @@ def test_recovery_has_not_slowed_down(
     percent = endpoint.objectives_of(application_name).regression
     median = slower_than_usual(took, earlier, percent)
     slow = [] if median is None else [f"{took:.1f} s, the median of the last {len(earlier)} drills is {median:.1f} s"]
-    advice = f"{percent:g} % more are allowed ('objectives.regression'): what has changed?{longest(record, took)}."
+    advice = f"{percent:g} % more are allowed ('objectives.regression'): find what has changed{longest(record, took)}."
     assert not slow, tell(endpoint.name, f"application '{application_name}' recovers slower than before", slow, advice)
 
 

@@ -23,7 +23,7 @@ def test_backup_keeps_what_was_there(drift: Drift, endpoint: Endpoint) -> None:
     advice = (
         f"every restore from '{kind}' will lack these: use a repository that keeps them, or set them after a restore."
     )
-    judge_promise(drift, "backed-up files", f"the backup in repository '{kind}' does not hold these", advice)
+    judge_promise(drift, "backed up files", f"the backup in repository '{kind}' does not hold these", advice)
 
 
 @pytest.mark.redrill_requires("drill")

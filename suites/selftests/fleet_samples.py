@@ -8,9 +8,15 @@ from pydantic import BaseModel, SecretStr
 from redrill.drill.locks.flock import FlockLocks
 from redrill.drill.locks.postgresql import PostgresqlLocks
 from redrill.errors import FleetError
+from redrill.ledger.postgresql import PostgresqlLedger
+from redrill.ledger.sqlite import SqliteLedger
 from redrill.model.fleet import Fleet
 from redrill.model.fleet_file import parse_fleet
 from redrill.model.values import Value
+from redrill.repositories.borg import BorgRepository
+from redrill.repositories.command import CommandRepository
+from redrill.repositories.restic import ResticRepository
+from redrill.repositories.rsync import RsyncRepository
 
 SOURCE = Path("/fleets/shop/fleet.yml")
 
@@ -41,9 +47,16 @@ class FileSettings(Value):
 
 SETTINGS: dict[str, dict[str, type[BaseModel]]] = {
     "provisioners": {"nspawn": NspawnSettings, "tree": TreeSettings},
-    "repositories": {"tar": TarSettings},
+    "repositories": {
+        "tar": TarSettings,
+        "rsync": RsyncRepository.Settings,
+        "restic": ResticRepository.Settings,
+        "borg": BorgRepository.Settings,
+        "command": CommandRepository.Settings,
+    },
     "collectors": {"journal-remote": JournalRemoteSettings, "file": FileSettings},
     "locks": {"flock": FlockLocks.Settings, "postgresql": PostgresqlLocks.Settings},
+    "ledgers": {"sqlite": SqliteLedger.Settings, "postgresql": PostgresqlLedger.Settings},
 }
 
 

@@ -15,7 +15,7 @@ from redrill.model.values import is_inside
 from redrill.redaction import is_sensitive
 
 RESTORED, SETTLED, SYSTEM, BY_HAND = "restored files", "settled files", "system files", "changes by hand"
-LOST, VANILLA = "backed-up files", "vanilla files"
+LOST, VANILLA = "backed up files", "vanilla files"
 """The promises of this module.
 
 Findings against the last one break SYSTEM, too: what is accepted when an endpoint is observed for the first time is

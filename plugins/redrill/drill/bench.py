@@ -101,7 +101,7 @@ class Bench:
         self.canaries = Canaries(endpoint, self.run, self.folder)
         self.taken: datetime | None = None
         self.hooked: tuple[str, ...] = ()
-        self.is_quiesced = False
+        self.is_quiesced = self.is_still = False
         self.is_over = False
         self.done: list[Step] = []
         self.knows_fresh = False
@@ -158,8 +158,11 @@ class Bench:
 
     @property
     def target(self) -> Target:
-        """Where its applications are asked; nothing is asked on the system that a live restore goes on in."""
-        has_own_system = self.outage.began_at is None or self.is_back
+        """Where its applications are asked; nothing is asked on the system that a live restore goes on in.
+
+        Nor while they stand still for the backup: what is frozen never answers, and keeps a shell busy with that.
+        """
+        has_own_system = self.is_back or (self.outage.began_at is None and not self.is_still)
         address = self.location.address if self.location else ""
         return Target(address, self._machine if has_own_system else None)
 
@@ -193,7 +196,7 @@ class Bench:
         self.watched_since, self.is_coming_back, self.is_back = None, False, False
         self.done, self.hooked, self.taken = [], (), None
         self.snapshot = self.snapshot_manifest = self.location = self.old_boot = None
-        self.is_quiesced = self.knows_fresh = False
+        self.is_quiesced = self.is_still = self.knows_fresh = False
 
     def relative(self, file: Path) -> Path:
         """Return an evidence file as the record names it."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from redrill.collectors.protocol import Arrival, Collector
 from redrill.drill.bench import Bench
+from redrill.drill.hard_cases import hard_folder, remove_hard_cases
 from redrill.drill.markers import read_markers, remove_markers
 from redrill.drill.prepare import send_message, take_observation
 from redrill.drill.quiesce import go_on, stopped_classes
@@ -121,6 +122,10 @@ def release(bench: Bench, deadline: Deadline) -> None:
     except CommandError as error:
         paths = ", ".join(f"'{marker.path}'" for marker in bench.evidence.markers)
         left.append(f"the markers {paths} ({error})")
+    try:
+        remove_hard_cases(machine, bench.run, deadline)
+    except CommandError as error:
+        left.append(f"'{hard_folder(bench.run)}' ({error})")
     if Step.PREFLIGHT in bench.done:  # else nothing was written
         left += bench.canaries.clear(machine, deadline)
     if left:

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from redrill.drill.bench import Bench
 from redrill.drill.evidence import read_manifest
 from redrill.errors import BackupError, MachineError
 from redrill.model.churn import churn_rules
 from redrill.model.manifest import Difference, Manifest, compare, unexplained
-from redrill.model.values import is_inside
+from redrill.model.values import STATE_PATHS, is_inside
 
 _QUIET = ("/etc", "/home")
 _BROKEN = frozenset({"missing", "unexpected", "kind", "size", "sha256"})
@@ -53,7 +54,7 @@ def require_likeness(bench: Bench, manifest: Manifest) -> None:
 
 def tell_changes(bench: Bench, manifest: Manifest) -> tuple[str, ...]:
     """Return in one warning what has changed in /etc and /home since an owner's snapshot was made, if anything."""
-    differences = unlike_observed(bench, manifest)
+    differences = [d for d in unlike_observed(bench, manifest) if not _is_planting(d)]
     if not differences:
         return ()
     # What was observed is what is expected: a path that is missing in the snapshot is new.
@@ -91,6 +92,12 @@ def unlike_observed(bench: Bench, manifest: Manifest) -> list[Difference]:
     observed = read_manifest(bench.run_dir, before.state_manifest)
     differences = compare(_only(observed, _QUIET), _only(manifest, _QUIET))
     return [d for d in unexplained(differences, churn_rules(bench.endpoint.churn)) if d.expected != "socket"]
+
+
+def _is_planting(difference: Difference) -> bool:
+    """Whether it comes from what the drill itself writes into the state paths."""
+    is_top = difference.path in STATE_PATHS and difference.attribute == "mtime_ns"
+    return is_top or any(part.startswith(".redrill-") for part in PurePosixPath(difference.path).parts)
 
 
 def _only(manifest: Manifest, parents: tuple[str, ...]) -> Manifest:

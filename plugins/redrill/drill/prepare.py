@@ -190,7 +190,7 @@ def _consistency(bench: Bench) -> dict[str, Consistency]:
 
 
 def _go_on_working(bench: Bench) -> None:
-    """Leave the endpoint at work for as long after the backup as an outage is to come, or until somebody stops the drill."""
+    """Leave the endpoint at work for the time between a backup and an outage, or until the drill is to stop."""
     lead = bench.endpoint.backup.lead
     if lead is None:
         return

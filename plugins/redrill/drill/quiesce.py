@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
-from redrill.errors import MachineError
+from redrill.errors import MachineError, SettleTimeoutError
 from redrill.machine.protocol import Machine, Result
 from redrill.model.canary import Hooks
 from redrill.model.deadline import Deadline, wait_until
@@ -23,7 +23,7 @@ def quiesce(bench: Bench, deadline: Deadline) -> None:
     Whatever is begun is written down before: ``go_on`` undoes it, also in another process.
     """
     machine, endpoint = bench.machine, bench.endpoint
-    bench.is_quiesced = True
+    bench.is_quiesced = bench.is_still = True
     save_checkpoint(bench)
     if machine.has_init:
         units = _units(endpoint, "stop", "pause")
@@ -80,6 +80,7 @@ def go_on(bench: Bench, deadline: Deadline, *, is_whole: bool) -> None:
         if units := [unit for unit in stopped if _ran_before(bench, unit)]:
             result = bench.machine.run(f"systemctl start -- {' '.join(map(shlex.quote, units))}", deadline)
             troubles += [_tell(result, "'systemctl start'")] if result.exit_status else []
+    bench.is_still = False
     if troubles:
         raise MachineError(f"On '{endpoint.name}' what was made still for the backup stays so: {'; '.join(troubles)}")
 
@@ -100,27 +101,35 @@ def _freeze(machine: Machine, units: Sequence[str], deadline: Deadline) -> None:
 
     def is_frozen(is_last_try: bool) -> bool | None:
         soon = Deadline.after(_FREEZE_SECONDS) if is_last_try else deadline
-        going = [pid for pid in _pids(machine, units, soon) if pid not in _stopped(machine, soon)]
+        stopped = _stopped(machine, soon)  # asked first: who is made later is in the units, and goes
+        going = [pid for pid in _pids(machine, units, soon) if pid not in stopped]
         _signal(machine, going, "STOP", soon)
+        if going and is_last_try:
+            raise SettleTimeoutError(f"On '{machine.name}' {len(going)} processes of {', '.join(units)} do not freeze.")
         return None if going else True
 
     wait_until(is_frozen, deadline, interval=0.02)
 
 
 def _pids(machine: Machine, units: Sequence[str], deadline: Deadline) -> list[int]:
-    found = parse_units(machine.run(GROUPS, deadline).checked().text)
+    found = parse_units(_ask(machine, GROUPS, deadline))
     return [pid for pid, unit in found.items() if unit in units]
 
 
 def _stopped(machine: Machine, deadline: Deadline) -> set[int]:
-    lines = machine.run(_STATES, deadline).checked().text.splitlines()
+    lines = _ask(machine, _STATES, deadline).splitlines()
     return {int(line.split("/")[2]) for line in lines if line.partition("State:")[2].split()[:1] in (["T"], ["Z"])}
 
 
 def _signal(machine: Machine, pids: Sequence[int], signal: str, deadline: Deadline) -> None:
     """Send a signal to those processes that are still there."""
     if pids:
-        machine.run(f"kill -s {signal} {' '.join(map(str, pids))} 2>/dev/null; true", deadline).checked()
+        _ask(machine, f"kill -s {signal} {' '.join(map(str, pids))} 2>/dev/null; true", deadline)
+
+
+def _ask(machine: Machine, command: str, deadline: Deadline) -> str:
+    """Return what a command prints; not in the shell that all share, which may wait for what is frozen."""
+    return machine.send(command, iter(()), deadline).checked().text
 
 
 def _units(endpoint: Endpoint, *ways: str) -> list[str]:

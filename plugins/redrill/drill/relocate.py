@@ -33,6 +33,7 @@ def stop(bench: Bench, deadline: Deadline) -> None:
     begin_outage(bench, is_resumed=is_resumed)
     bench.disconnect()
     old.stop(deadline)
+    bench.outage.mark("stop")
     bench.location = None
     bench.detail = f"'{name}' is stopped, '{new.name}' takes over"
 

@@ -84,7 +84,8 @@ def find_unfinished(fleet: Fleet, run_dir: Path, permits: Mapping[str, Permit]) 
 def find_quarantined(runs: Path) -> list[Quarantined]:
     """Return every quarantined endpoint of the runs below a folder, oldest run first."""
     found = []
-    for file in sorted(runs.glob("*/records/*/checkpoint.json")):
+    # The second drill of a run has a folder of its own inside that of the run.
+    for file in sorted([*runs.glob("*/records/*/checkpoint.json"), *runs.glob("*/*-again/records/*/checkpoint.json")]):
         run_dir, name = file.parents[2], file.parent.name
         point = read_checkpoint(run_dir, name)
         if point is not None and point.is_quarantined and point.record.wiped_at:

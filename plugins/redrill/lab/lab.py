@@ -12,7 +12,7 @@ from redrill.lab.day1 import run_day1, wait_for_order
 from redrill.lab.removal import remove_lab
 from redrill.lab.report import LabRow, Report
 from redrill.lab.state import LabState, locked, read_state, write_state
-from redrill.lab.trees import bring_up_tree, take_down_tree, tree_row, trees_of
+from redrill.lab.trees import bring_up_tree, take_down_tree, tree_rows, trees_of
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import Location
@@ -55,12 +55,14 @@ def down(fleet: Fleet, report: Report) -> None:
 
 
 def status(fleet: Fleet) -> list[LabRow]:
-    """Return one row for each endpoint of the fleet that redrill can make here."""
-    rows = [tree_row(fleet, endpoint) for endpoint in trees_of(fleet)]
+    """Return one row for each endpoint of the fleet that redrill can make here, and for each new host that is left."""
+    rows = [row for endpoint in trees_of(fleet) for row in tree_rows(fleet, endpoint)]
     if rows and not _containers(fleet):
         return rows
     _require_root(fleet)
-    return rows + [_row(NspawnProvisioner(fleet, endpoint), endpoint) for endpoint in _containers(fleet)]
+    rows += [_row(NspawnProvisioner(fleet, endpoint), endpoint) for endpoint in _containers(fleet)]
+    left = (NspawnProvisioner(fleet, endpoint.relocated) for endpoint in _containers(fleet) if _moves_here(endpoint))
+    return rows + [_row(each, each.endpoint) for each in left if each.place.directory.exists()]
 
 
 def _bring_up_containers(fleet: Fleet, report: Report) -> None:
@@ -103,8 +105,15 @@ def _containers(fleet: Fleet) -> tuple[Endpoint, ...]:
     return tuple(each for each in fleet.endpoints if each.provisioner and each.provisioner.kind == "nspawn")
 
 
+def _moves_here(endpoint: Endpoint) -> bool:
+    new = endpoint.relocated.provisioner
+    return endpoint.relocate is not None and new is not None and new.kind == "nspawn"
+
+
 def _places(fleet: Fleet) -> list[LabPlace]:
-    return list(dict.fromkeys(NspawnProvisioner(fleet, endpoint).place.lab for endpoint in _containers(fleet)))
+    """Return the labs of all endpoints, and of their new hosts: a drill may have left one."""
+    hosts = [*_containers(fleet), *(each.relocated for each in fleet.endpoints if _moves_here(each))]
+    return list(dict.fromkeys(NspawnProvisioner(fleet, host).place.lab for host in hosts))
 
 
 @contextmanager

@@ -37,8 +37,9 @@ def bring_up_tree(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
 
 
 def take_down_tree(fleet: Fleet, endpoint: Endpoint) -> None:
-    """Remove an endpoint with its backups and its log sink; what is not there is no error."""
-    TreeProvisioner(fleet, endpoint).remove()
+    """Remove an endpoint with its new host, its backups and its log sink; what is not there is no error."""
+    for host in _hosts(endpoint):
+        TreeProvisioner(fleet, host).remove()
     settings = TreeProvisioner.Settings.model_validate(endpoint.provisioner.settings if endpoint.provisioner else {})
     for backend, name in ((endpoint.repository, "directory"), (endpoint.log_sink, "path")):
         path = Path(str(backend.settings.get(name, ""))) if backend else Path()
@@ -48,10 +49,24 @@ def take_down_tree(fleet: Fleet, endpoint: Endpoint) -> None:
         settings.directory.rmdir()
 
 
-def tree_row(fleet: Fleet, endpoint: Endpoint) -> LabRow:
-    """Return what stands of an endpoint."""
-    location = TreeProvisioner(fleet, endpoint).locate()
-    return LabRow(endpoint.name, str(location.root) if location else "", "running" if location else "absent", None)
+def tree_rows(fleet: Fleet, endpoint: Endpoint) -> list[LabRow]:
+    """Return what stands of an endpoint, and of a new host that a drill has left of it."""
+    own, *new = (_row(fleet, host) for host in _hosts(endpoint))
+    return [own, *(row for row in new if row.state != "absent")]
+
+
+def _row(fleet: Fleet, host: Endpoint) -> LabRow:
+    provisioner = TreeProvisioner(fleet, host)
+    root = provisioner.destination().root
+    state = "running" if provisioner.locate() else ("stopped" if root and root.exists() else "absent")
+    return LabRow(host.name, str(root) if state != "absent" else "", state, None)
+
+
+def _hosts(endpoint: Endpoint) -> list[Endpoint]:
+    """Return an endpoint, and as what its new host is, where that is a directory as well."""
+    new = endpoint.relocated.provisioner
+    moves = endpoint.relocate is not None and new is not None and new.kind == "tree"
+    return [endpoint, *([endpoint.relocated] if moves else [])]
 
 
 def _sink_path(fleet: Fleet, endpoint: Endpoint) -> str:

@@ -62,7 +62,7 @@ class _Search(Generic[T]):
         if self._is_enough(()):
             return
         self._reduce(self.best, ())
-        while any([self._take_apart(piece) for piece in self.best]):
+        while any(self._take_apart(piece) for piece in self.best):
             pass
         while any(self._is_enough(_without(self.best, (piece,))) for piece in self.best):
             pass

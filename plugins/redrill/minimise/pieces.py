@@ -9,7 +9,6 @@ from redrill.model.manifest import CONTENT_ATTRIBUTES, EntryKind, Manifest, comp
 from redrill.model.values import STATE_PATHS
 from redrill.repositories.tar_filter import Extent, ExtentOf
 
-
 _PLANTED = "/.redrill-"
 """What the names of a drill's markers and canaries begin with."""
 

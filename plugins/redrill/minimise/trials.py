@@ -33,11 +33,15 @@ _MARGIN = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Whether all applications were healthy and held it, and what they said else; seconds since the restore ended."""
+    """Whether all applications were healthy and held it, and what they said else; seconds since the restore ended.
+
+    ``unwell`` are those that were not healthy in the end.
+    """
 
     recovered: bool
     why: str
     seconds: float
+    unwell: frozenset[str] = frozenset()
 
 
 class Workshop:
@@ -92,7 +96,9 @@ class Workshop:
             raise RestoreError(f"Endpoint '{bench.endpoint.name}' has no backup to restore.")
         if pieces:
             stale = tree.stale(pieces)
-            restore_part(machine, bench.repository, bench.snapshot, deadline, tree.saved, extents(pieces), stale)
+            restore_part(
+                machine, bench.repository, bench.snapshot, deadline, tree.saved, part=extents(pieces), stale=stale
+            )
 
     def _target(self, deadline: Deadline) -> Machine:
         bench = self._bench
@@ -106,7 +112,8 @@ class Workshop:
             boot_restored(bench, deadline)
             self._remember_boot(deadline)
         except RedrillError as error:
-            return Answer(recovered=False, why=f"it does not come up: {error}", seconds=time.monotonic() - began)
+            names = frozenset(bench.endpoint.applications)
+            return Answer(False, f"it does not come up: {error}", time.monotonic() - began, names)
         return self._ask(began, deadline)
 
     def _remember_boot(self, deadline: Deadline) -> None:
@@ -135,9 +142,10 @@ class Workshop:
             if wrong:
                 healthy_since = None
                 if deadline.is_over or not bench.machine.has_init:
-                    return Answer(recovered=False, why="; ".join(wrong), seconds=now - began)
+                    unwell = frozenset(name for name, check in checks if not check.healthy)
+                    return Answer(False, "; ".join(wrong), now - began, unwell)
             else:
                 healthy_since = asked if healthy_since is None else healthy_since
                 if asked - healthy_since >= hold:
-                    return Answer(recovered=True, why="", seconds=now - began)
-            pause(_INTERVAL)
+                    return Answer(True, "", now - began)
+            pause(min(_INTERVAL, hold) if healthy_since else _INTERVAL)

@@ -161,8 +161,8 @@ class Endpoint(Value):
 
     ``ephemeral`` are globs of paths outside the state paths that a redeploy may lose, ``references`` patterns of files
     and folders, besides its configuration, that must not name the very machine. ``neighbours`` are applications of
-    other endpoints that its drill must not harm. ``file_canaries`` are the state paths in which the drill writes files of
-    its own to measure what is lost, ``canaries`` are further ones, besides those of applications.
+    other endpoints that its drill must not harm. ``file_canaries`` are the state paths in which the drill writes
+    files of its own to measure what is lost, ``canaries`` are further ones, besides those of applications.
     """
 
     name: Name

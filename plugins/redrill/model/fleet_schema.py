@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from redrill.model.fleet import Endpoint
 from redrill.model.fleet_file import NOT_SHARED, FleetFile
-from redrill.model.folding import BACKEND_GROUPS, FLEET_BACKEND_GROUPS
+from redrill.model.folding import BACKEND_GROUPS, FLEET_BACKEND_GROUPS, NESTED_BACKEND_GROUPS
 
 Schema = dict[str, Any]
 
@@ -25,6 +25,10 @@ def fleet_schema(settings_by_kind: Mapping[str, Mapping[str, type[BaseModel]]]) 
         kinds = settings_by_kind.get(group, {})
         definitions[key] = _backend_schema(kinds, definitions)
         endpoint["properties"][key] = _or_null({"$ref": f"#/$defs/{key}"})
+    for key in NESTED_BACKEND_GROUPS:
+        holder, _, name = key.partition(".")
+        model = endpoint["properties"][holder]["anyOf"][0]["$ref"].rpartition("/")[2]
+        definitions[model]["properties"][name] = _or_null({"$ref": f"#/$defs/{name}"})
     definitions["endpoint"] = _only(endpoint, {"name"})
     definitions["shared"] = _only(endpoint, NOT_SHARED)
     definitions["shared"]["description"] = "What endpoints inherit; what an endpoint says itself wins."

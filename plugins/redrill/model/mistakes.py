@@ -62,9 +62,8 @@ def place_of(detail: ErrorDetails, data: Any = None) -> tuple[tuple[str | int, .
 def _without_alternatives(loc: Sequence[str | int], data: Any) -> Iterator[str | int]:
     """Yield the parts of a place that are keys of the data, and the last, which may be one that is missing there."""
     for index, part in enumerate(loc):
-        if isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        elif isinstance(data, dict) and part in data:
+        is_item = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if is_item or (isinstance(data, dict) and part in data):
             data = data[part]
         elif index < len(loc) - 1 or not isinstance(data, dict):
             continue

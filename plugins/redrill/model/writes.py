@@ -101,13 +101,15 @@ def measure(
 ) -> CanaryResult:
     """Return what was lost of the writes that had been acknowledged before the outage, given in their order.
 
-    ``taken`` is the moment whose data the backup holds: what was acknowledged before it must be there. The loss counts
-    from the last write before the first that is missing; without any, from the backup, or the first write after it.
+    ``taken`` is the moment whose data the backup holds: what was acknowledged before it is there, altered, or lost. The
+    loss counts from the last write before the first that is missing; without any, from the backup or the first write.
     """
     counted = [write for write in written if write.acknowledged <= outage]
     missing = [index for index, write in enumerate(counted) if write.number not in found.numbers]
     intact = counted[: missing[0]] if missing else counted
-    lost = [counted[i].number for i in missing if taken is not None and counted[i].acknowledged <= taken]
+    safe = [counted[i].number for i in missing if taken is not None and counted[i].acknowledged <= taken]
+    is_wreck = each.canary.keeps_last and found.altered
+    lost = [] if is_wreck else [number for number in safe if number not in found.altered]
     start = [*([taken] if taken else []), *(write.acknowledged for write in counted[:1])]
     since = intact[-1].acknowledged if intact else min(start, default=outage)
     return CanaryResult(

@@ -11,7 +11,9 @@ from redrill.drill.planning import Request
 from redrill.drill.progress import LineProgress, LiveProgress
 from redrill.drill.resume import untouched_of
 from redrill.errors import Exit, FleetError, GuardError, RedrillError
+from redrill.laws.again import drill_again, require_no_confirmation
 from redrill.model.fleet import Endpoint
+from redrill.model.values import Mode
 from redrill.plugin.run import Run, end_unwritten
 from redrill.redaction import redact
 
@@ -30,6 +32,8 @@ def drill(config: pytest.Config, run: Run) -> None:
                 resume_drill(run.fleet, run.run_dir, progress, authorized.permits)
             else:
                 run_drill(run.fleet, endpoints, run.mode, run.run_dir, progress, authorized=authorized)
+            if config.getoption("redrill_laws"):
+                _drill_again(config, run, endpoints, progress)
     except FleetError as error:
         raise pytest.UsageError(*error.mistakes) from None
     except Exception as error:  # noqa: BLE001 - what was drilled all the same is judged; the verdict cannot be green
@@ -38,18 +42,36 @@ def drill(config: pytest.Config, run: Run) -> None:
         run.fail(f"The drill broke: {type(error).__name__}: {error}", code)
 
 
+def _drill_again(
+    config: pytest.Config, run: Run, endpoints: tuple[Endpoint, ...], progress: LineProgress | LiveProgress
+) -> None:
+    """Drill the endpoints that are whole a second time; one that breaks breaks the run, as in the first drill."""
+    whole = tuple(each for each in endpoints if run.record(each.name).failure is None)
+    if whole:
+        for record in drill_again(_request(config, run, whole), run.run_dir, progress):
+            if record.failure:
+                message = f"The second drill of '{record.endpoint}' broke: {record.failure.message}"
+                run.fail(message, record.failure.exit_code)
+
+
+def _request(config: pytest.Config, run: Run, endpoints: tuple[Endpoint, ...]) -> Request:
+    said = (config.getoption("redrill_environment"), config.getoption("redrill_change"))
+    return Request(run.fleet, endpoints, run.mode, *said)
+
+
 def _authorize(config: pytest.Config, run: Run, endpoints: tuple[Endpoint, ...]) -> Authorized:
     """Ask every guard before anything is touched; a refusal ends the session with its own exit status.
 
     A resumed run finishes the endpoints that it has wiped, whatever the guards say; they are asked about the others.
     """
+    if config.getoption("redrill_laws") and run.mode is not Mode.REPLACE:
+        raise pytest.UsageError(f"'--redrill-laws' drills twice in mode 'replace', not '{run.mode.value}'.")
     if not endpoints:
         return Authorized(())
-    said = (config.getoption("redrill_environment"), config.getoption("redrill_change"))
     try:
-        return authorize(
-            Request(run.fleet, endpoints, run.mode, *said), config.getoption("redrill_confirm"), run.run_dir
-        )
+        authorized = authorize(_request(config, run, endpoints), config.getoption("redrill_confirm"), run.run_dir)
+        if config.getoption("redrill_laws"):
+            require_no_confirmation(authorized)
     except FleetError as error:
         raise pytest.UsageError(*error.mistakes) from None
     except OSError as error:
@@ -57,3 +79,4 @@ def _authorize(config: pytest.Config, run: Run, endpoints: tuple[Endpoint, ...])
     except GuardError as error:
         run.fail(str(error), error.exit_code)
         pytest.exit(str(error), returncode=error.exit_code)
+    return authorized

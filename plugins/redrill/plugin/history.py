@@ -1,12 +1,13 @@
 """What a run keeps of its measurements: what it is compared with, the ledger's rows, and a picture of each recovery."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import pytest
 
 from redrill.drill.evidence import recorded_endpoints
 from redrill.drill.journal import read_journal
-from redrill.errors import RedrillError
+from redrill.errors import FleetError, RedrillError
 from redrill.ledger.baseline import collect_baseline, write_baseline
 from redrill.ledger.opening import open_ledger
 from redrill.ledger.protocol import Ledger
@@ -16,9 +17,11 @@ from redrill.model.verdict import Decision, Verdict
 from redrill.plugin.names import TIMELINE
 from redrill.plugin.run import RUN, Run
 from redrill.plugin.selection import endpoint_of
-from redrill.private import write_private
 from redrill.reporting.allure_results import attach_svg
-from redrill.reporting.timeline import FILE, render_timeline
+from redrill.reporting.timeline import render_timeline, write_timeline
+
+_TROUBLE = (RedrillError, OSError, ValueError)
+"""What may be wrong with a ledger, the folder of a run, and what was read from either."""
 
 
 def keep_baseline(run: Run) -> None:
@@ -26,29 +29,27 @@ def keep_baseline(run: Run) -> None:
 
     A run without it would be judged as if nothing had been measured before.
     """
-    measured = [each for record in _drilled(run) for each in _measure(run, record, Decision.INCOMPLETE)]
-    if not measured:
-        return
     try:
-        write_baseline(run.run_dir, collect_baseline(_ledger(run), measured))
-    except (RedrillError, OSError) as error:
+        measured = _measure(run, _drilled(run), {})
+        if measured:
+            write_baseline(run.run_dir, collect_baseline(_ledger(run), measured))
+    except _TROUBLE as error:
         run.fail(f"What recoveries are compared with could not be kept: {error}")
 
 
 def remember(run: Run, verdict: Verdict) -> Verdict:
     """Append to the ledger what was measured and draw each recovery; what fails is a warning of the verdict."""
     warnings = []
-    decisions = {one.endpoint: one.decision for one in verdict.endpoints}
     records = _drilled(run)
-    measured = [each for record in records for each in _measure(run, record, decisions[record.endpoint])]
     try:
+        measured = _measure(run, records, {one.endpoint: one.decision for one in verdict.endpoints})
         if measured:
             _ledger(run).append(measured)
-    except (RedrillError, OSError) as error:
+    except _TROUBLE as error:
         warnings.append(f"The measurements of this run are not in the ledger: {error}")
     try:
         for record in records:
-            _draw(run, record)
+            write_timeline(run.run_dir, record, run.fleet.endpoint(record.endpoint))
     except OSError as error:
         warnings.append(f"The pictures of this run could not be written: {error}")
     return verdict.model_copy(update={"warnings": (*verdict.warnings, *warnings)}) if warnings else verdict
@@ -57,8 +58,9 @@ def remember(run: Run, verdict: Verdict) -> Verdict:
 def show_timeline(item: pytest.Item, report: pytest.TestReport) -> None:
     """Attach the picture of the recovery to a test that asks for it by its marker and has just failed."""
     name, run = endpoint_of(item), item.config.stash[RUN]
-    if report.failed and name and item.get_closest_marker(TIMELINE) and name in recorded_endpoints(run.evidence_dir):
-        attach_svg("how it recovered", render_timeline(run.record(name), run.fleet.endpoint(name)))
+    if report.failed and name and item.get_closest_marker(TIMELINE):
+        with suppress(FleetError):  # a test without a record says so itself
+            attach_svg("how it recovered", render_timeline(run.record(name), run.fleet.endpoint(name)))
 
 
 def _drilled(run: Run) -> list[DrillRecord]:
@@ -70,22 +72,16 @@ def _drilled(run: Run) -> list[DrillRecord]:
     return [record for record in records if record.wiped_at is not None]
 
 
-def _measure(run: Run, record: DrillRecord, decision: Decision) -> list[Measurement]:
-    return measurements_of(run.fleet.name, record, decision, tuple(_interrupted(run)))
-
-
-def _interrupted(run: Run) -> Iterable[str]:
-    """Yield the endpoints that were wiped when a process of this run died."""
-    for event in read_journal(run.run_dir / "journal.jsonl"):
-        if event["event"] == "run resumed":
-            yield from event["wiped"]
+def _measure(run: Run, records: Sequence[DrillRecord], decisions: Mapping[str, Decision]) -> list[Measurement]:
+    """Return what was measured; an endpoint that is not judged yet counts as incomplete."""
+    resumed = [each for each in read_journal(run.run_dir / "journal.jsonl") if each["event"] == "run resumed"]
+    interrupted = [name for event in resumed for name in event["wiped"]]
+    measured = []
+    for record in records:
+        decision = decisions.get(record.endpoint, Decision.INCOMPLETE)
+        measured += measurements_of(run.fleet.name, record, decision, interrupted)
+    return measured
 
 
 def _ledger(run: Run) -> Ledger:
     return open_ledger(run.fleet, run.run_dir.parents[1])
-
-
-def _draw(run: Run, record: DrillRecord) -> None:
-    picture = render_timeline(record, run.fleet.endpoint(record.endpoint))
-    if picture is not None:
-        write_private(run.run_dir / "records" / record.endpoint / FILE, picture)

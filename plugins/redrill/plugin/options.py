@@ -40,3 +40,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--redrill-change", metavar="ID", help="the change ticket, where the fleet file asks for one")
     group.addoption("--redrill-resume", type=Path, metavar="DIR", help="finish the interrupted run in this folder")
     group.addoption("--redrill-reports", type=Path, default=Path("reports"), metavar="DIR", help="where runs are kept")
+    group.addoption(
+        "--redrill-laws",
+        action="store_true",
+        help="drill every endpoint a second time, in the reverse order, to judge laws that hold of any drill",
+    )

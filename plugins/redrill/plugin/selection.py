@@ -6,6 +6,7 @@ import pytest
 
 from redrill.analysis.peers import MAJORITY_NEEDS, peers_of
 from redrill.drill.evidence import recorded_endpoints
+from redrill.laws.again import again_dir
 from redrill.model.fleet import Endpoint
 from redrill.model.values import Mode
 from redrill.plugin.names import APPLICATION, ENDPOINT
@@ -72,10 +73,11 @@ def _missing(need: str, endpoint: Endpoint, run: Run) -> str:
         return "" if run.mode in modes else f"mode '{run.mode.value}' {what}"
     if need == "peers":
         return _missing_peers(endpoint, run)
+    if need == "laws":
+        return "" if again_dir(run.evidence_dir).is_dir() else "no second drill was made ('--redrill-laws')"
     if need not in _DECLARED:
-        raise pytest.UsageError(
-            f"redrill_requires({need!r}) is unknown; known are 'peers', {', '.join(map(repr, [*_MODES, *_DECLARED]))}."
-        )
+        known = ", ".join(map(repr, ["peers", "laws", *_MODES, *_DECLARED]))
+        raise pytest.UsageError(f"redrill_requires({need!r}) is unknown; known are {known}.")
     return "" if _DECLARED[need](endpoint) else f"endpoint '{endpoint.name}' declares no {need}"
 
 

@@ -42,7 +42,7 @@ class NspawnProvisioner:
             settings = Settings.model_validate(backend.settings if backend else {})
         except ValidationError as error:
             raise FleetError(f"endpoints.{endpoint.name}.provisioner: {error}") from error
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._definition = _definition_of(fleet, endpoint)
         self._subnet = _subnet_of(endpoint)
         self.place: EndpointPlace = LabPlace(settings.lab or fleet.name).endpoint(endpoint.name)
@@ -115,7 +115,7 @@ class NspawnProvisioner:
                 self._tree.mount(self.build_image().root)
             return self.place.merged
         image = self.build_image()
-        identity = Identity(self._endpoint.name, self._subnet.interface(self._address), self._public_key())
+        identity = Identity(self.endpoint.name, self._subnet.interface(self._address), self._public_key())
         self._container.kill(deadline)
         self._tree.remove()
         self._heard("wipe")
@@ -132,10 +132,10 @@ class NspawnProvisioner:
     def boot(self, deadline: Deadline) -> Location:
         """Start the container and wait until its SSH server answers."""
         if not self._tree.is_mounted:
-            raise ProvisionError(f"The endpoint '{self._endpoint.name}' has no root file system; redeploy it first.")
+            raise ProvisionError(f"The endpoint '{self.endpoint.name}' has no root file system; redeploy it first.")
         ensure_bridge(self.place.lab.bridge, self._subnet)
         if not self._container.is_running:
-            self._container.start(self._endpoint.name)
+            self._container.start(self.endpoint.name)
         self._container.wait_for_ssh(self._address, SSH_PORT, deadline)
         self._tree.sweep()
         return self._location()
@@ -167,15 +167,15 @@ class NspawnProvisioner:
 
     @property
     def _address(self) -> str:
-        return str(self._endpoint.address)
+        return str(self.endpoint.address)
 
     def _location(self) -> Location:
         return Location(address=self._address, port=SSH_PORT, host_keys=read_host_keys(self.place.merged))
 
     def _public_key(self) -> str:
-        key = self._endpoint.ssh.key
+        key = self.endpoint.ssh.key
         if key is None:
-            raise FleetError(f"endpoints.{self._endpoint.name}.ssh.key: the provisioner 'nspawn' needs an SSH key")
+            raise FleetError(f"endpoints.{self.endpoint.name}.ssh.key: the provisioner 'nspawn' needs an SSH key")
         public = key.with_name(f"{key.name}.pub")
         try:
             return public.read_text()

@@ -114,16 +114,19 @@ def _part(seconds: float | None, objective: float | None) -> float:
 
 
 def worst_rto(recoveries: Iterable[Recovery]) -> str:
-    """Return the worst recovery beside its objective, such as '2.2 s of 2m'; '' where there is none."""
-    worst = max(recoveries, key=lambda each: _part(each.rto_seconds, each.objective_seconds), default=None)
-    if worst is None or worst.rto_seconds is None:
+    """Return the worst recovery beside its objective, such as '2.2 s of 2m'; '' where nothing was measured."""
+    measured = [each for each in recoveries if each.is_measured]
+    worst = max(measured, key=lambda each: _part(each.rto_seconds, each.objective_seconds), default=None)
+    if worst is None:
         return ""
-    return f"{spell_seconds(worst.rto_seconds)}{_of(worst.objective_seconds)}"
+    told = "never" if worst.rto_seconds is None else spell_seconds(worst.rto_seconds)
+    return f"{told}{_of(worst.objective_seconds)}"
 
 
 def worst_rpo(losses: Iterable[Loss]) -> str:
-    """Return the worst loss beside its objective; '' where there is none or it is not known."""
+    """Return the worst loss beside its objective; '' where nothing was measured."""
     worst = max(losses, key=lambda each: _part(each.rpo_seconds, each.objective_seconds), default=None)
-    if worst is None or worst.rpo_seconds is None:
+    if worst is None:
         return ""
-    return f"{spell_seconds(worst.rpo_seconds)}{_of(worst.objective_seconds)}"
+    told = "unknown" if worst.rpo_seconds is None else spell_seconds(worst.rpo_seconds)
+    return f"{told}{_of(worst.objective_seconds)}"

@@ -110,8 +110,6 @@ def _decision_line(verdict: Verdict) -> str:
         parts.append(f"worst RTO {spell_seconds(figures.worst_rto_seconds)}")
     if figures.worst_rpo_seconds is not None:
         parts.append(f"worst RPO {spell_seconds(figures.worst_rpo_seconds)}")
-    if figures.lost_writes is not None:
-        parts.append(_count(figures.lost_writes, "lost write"))
     return f"{verdict.decision} (exit {verdict.exit_code:d}): {', '.join(parts)}"
 
 

@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from redrill.model.fleet import Endpoint
 from redrill.model.phases import READY, phases_until
 from redrill.model.record import DrillRecord
 from redrill.model.recovery import ApplicationResult, CanaryResult, Span
 from redrill.model.values import spell_seconds
+from redrill.private import write_private
 from redrill.reporting.svg import Axis, Picture, shorten, spell_mark, width_of
 
 FILE = "timeline.svg"
 """How the picture is called in the folder of an endpoint's evidence."""
 
 HELD = "held"
+_FILE = "timeline.svg"
 _WIDTH, _LABELS, _RESULTS, _BEFORE, _GAP = 1080.0, 190.0, 190.0, 170.0, 22.0
 _ROW, _BAR, _TOP = 34.0, 20.0, 108.0
 _SMALL = 11.0
@@ -25,6 +28,13 @@ _GOOD, _BAD, _UNKNOWN, _QUIET, _GRID = "#2a8547", "#c62828", "#aab2bd", "#59636e
 def render_timeline(record: DrillRecord, endpoint: Endpoint) -> str | None:
     """Return the recovery of an endpoint as an SVG; None when it was not wiped, so that there is nothing to show."""
     return None if record.wiped_at is None else _Timeline(record, endpoint).draw()
+
+
+def write_timeline(run_dir: Path, record: DrillRecord, endpoint: Endpoint) -> None:
+    """Write the picture beside the evidence of the endpoint, where there is something to show."""
+    picture = render_timeline(record, endpoint)
+    if picture is not None:
+        write_private(run_dir / "records" / record.endpoint / _FILE, picture)
 
 
 class _Timeline:
@@ -81,7 +91,7 @@ class _Timeline:
             return f"{name}: the drill broke in phase '{self._record.failure.step.value}'"
         if len(known) < len(times):
             return f"{name}: not every application came back"
-        return f"{name}: back in {spell_seconds(max(known))}" if known else f"{name}: redeployed and restored"
+        return f"{name}: back in {spell_seconds(max(known))}" if known else f"{name}: rebuilt"
 
     def _describe(self) -> str:
         parts = [f"{span.name} {spell_seconds(span.seconds)}" for span in self._phases]

@@ -118,6 +118,10 @@ class CommandRepository:
         self._verified[snapshot.id] = found
         return found
 
+    def yields_only(self, snapshot: Snapshot, manifest: Manifest) -> bool:
+        """Whether the manifest is what ``verify`` has returned: each archive is compared with that on its way."""
+        return self._verified.get(snapshot.id) is manifest
+
     @contextmanager
     def _staged(self, snapshot: Snapshot, deadline: Deadline) -> Iterator[Path]:
         """Yield a private folder into which the snapshot is unpacked; it goes away with the context."""

@@ -25,13 +25,18 @@ class HardCase:
 
 
 def _permissions(folder: Path) -> None:
-    for mode in (0o4755, 0o2711, 0o1600, 0o640, 0o000):
+    for mode in (0o4755, 0o2711, 0o1600, 0o640):
         path = folder / f"{mode:o}"
         path.write_bytes(b"content")
         path.chmod(mode)
     (folder / "closed").mkdir()
     (folder / "closed/inside").touch()
     (folder / "closed").chmod(0o500)
+
+
+def _unreadable(folder: Path) -> None:
+    (folder / "file").write_bytes(b"content")
+    (folder / "file").chmod(0)
 
 
 def _owners(folder: Path) -> None:
@@ -158,6 +163,7 @@ def _inside(folder: Path) -> Iterator[None]:
 
 HARD_CASES = (
     HardCase("permissions, setuid, setgid", _permissions),
+    HardCase("files that nobody may read", _unreadable),
     HardCase("owners by number", _owners),
     HardCase("times to the nanosecond", _times),
     HardCase("times of symbolic links", _times_of_links),

@@ -96,6 +96,7 @@ def restore_part(
     snapshot: Snapshot,
     deadline: Deadline,
     manifest: Manifest,
+    *,
     part: ExtentOf,
     stale: Sequence[str],
 ) -> None:

@@ -17,7 +17,7 @@ from redrill.machine.walker import decode, encode, walk
 from redrill.model.churn import churn_rules
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
-from redrill.model.manifest import EntryKind, Manifest
+from redrill.model.manifest import Entry, EntryKind, Manifest
 from redrill.model.values import STATE_PATHS, Value
 from redrill.repositories.flags import read_flags
 from redrill.repositories.found_trees import find_trees, refuse_fake_super
@@ -42,6 +42,7 @@ TREE = "tree"
 """The folder, beside marker and manifest, in which home, etc and var of one snapshot stand."""
 
 _OPEN_SECONDS = 7 * 24 * 3600.0
+_NEVER_LINKED = (EntryKind.FIFO, EntryKind.BLOCK, EntryKind.CHARACTER)
 _LINKS = (
     'export LC_ALL=C; cd "${ROOT-}/" && '
     f"find {' '.join(path.strip('/') for path in STATE_PATHS)} -xdev ! -type d -links +1 -printf '%D:%i %p\\0'"
@@ -128,8 +129,14 @@ class RsyncRepository:
             raise BackupError(f"The tree '{tree}' was changed while it was read; is something backing up right now?")
         if expected is None:
             refuse_fake_super(tree, found)
-        self._verified[snapshot.id] = (expected or found, seal)
-        return expected or found
+        manifest = found if expected is None else expected
+        self._verified[snapshot.id] = (manifest, seal)
+        return manifest
+
+    def yields_only(self, snapshot: Snapshot, manifest: Manifest) -> bool:
+        """Whether the manifest is what ``verify`` has returned: each archive is compared with that on its way."""
+        verified = self._verified.get(snapshot.id)
+        return verified is not None and verified[0] is manifest
 
     def require_untouched(self, snapshot: Snapshot) -> None:
         """Raise BackupError unless every file and folder of the snapshot is the very one that ``verify`` has read."""
@@ -146,7 +153,7 @@ class RsyncRepository:
         tree.mkdir(mode=0o700)
         with source_on(machine) as source:
             warnings = self._pull(source, tree, deadline)
-        manifest, sockets = _without_sockets(walk(tree, STATE_PATHS))
+        manifest, lost = _as_archive(walk(tree, STATE_PATHS))
         flags = read_flags(machine, manifest, deadline)
         manifest = replace(manifest, has_flags=False) if flags.by_path is None else manifest.with_flags(flags.by_path)
         _require_whole(tree, manifest)
@@ -163,7 +170,7 @@ class RsyncRepository:
             size=sum(entry.size for entry in manifest.entries.values()),
             stored_size=_stored_size(tree),
             sha256=digest,
-            warnings=(*warnings, *sockets, *flags.warnings),
+            warnings=(*warnings, *lost, *flags.warnings),
         )
         os.sync()
         return Marker(snapshot=snapshot, manifest_sha256=digest)
@@ -243,15 +250,20 @@ def _part_links(tree: Path, there: Mapping[str, bytes]) -> bool:
     return bool(wrong)
 
 
-def _without_sockets(manifest: Manifest) -> tuple[Manifest, list[str]]:
-    """Return the manifest of what an archive of the tree can hold, and a warning for each socket."""
-    kept = {
-        path: replace(entry, flags="")  # of the file system here; the endpoint's are read there
-        for path, entry in manifest.entries.items()
-        if entry.kind is not EntryKind.SOCKET
-    }
-    sockets = [f"{path}: a socket is not in the backup" for path in manifest.entries if path not in kept]
-    return replace(manifest, entries=kept), sockets
+def _as_archive(manifest: Manifest) -> tuple[Manifest, list[str]]:
+    """Return what an archive of the tree can hold, and a warning for what it cannot."""
+    kept: dict[str, Entry] = {}
+    warnings: list[str] = []
+    for path, entry in manifest.entries.items():
+        is_linked = entry.link_group is not None and entry.kind in _NEVER_LINKED
+        if entry.kind is EntryKind.SOCKET:
+            warnings.append(f"{path}: a socket is not in the backup")
+            continue
+        if is_linked:
+            warnings.append(f"{path}: that this {entry.kind} has several names is not in the backup")
+        # Flags are those of the file system here; the endpoint's are read there.
+        kept[path] = replace(entry, flags="", link_group=None if is_linked else entry.link_group)
+    return replace(manifest, entries=kept), warnings
 
 
 def _require_whole(tree: Path, manifest: Manifest) -> None:

@@ -18,10 +18,11 @@ from redrill.model.deadline import Deadline
 from redrill.model.manifest import ChurnRule, Difference
 from redrill.model.values import STATE_PATHS
 
-# Times count to the nanosecond: else what changed within a second would be taken from the snapshot before. With --super
-# rsync complains where it may not set an owner, instead of leaving its own. What is mounted there is told and left out.
-_RSYNC = ("rsync", "-aHAXSxx", "--numeric-ids", "--modify-window=-1", "--super", "--info=mount2")
-_LOOK = ("--dry-run", "--delete", "--out-format=%i %n")
+# Times count to the nanosecond: else what changed within a second would be taken from the snapshot before. What is
+# mounted there is told and left out.
+_RSYNC = ("rsync", "-aHAXSxx", "--numeric-ids", "--modify-window=-1", "--info=mount2")
+# With --super owners and devices that could not be kept without root differ, too.
+_LOOK = ("--dry-run", "--delete", "--super", "--out-format=%i %n")
 _HANDED_ON = ("HOME", "SSH_AUTH_SOCK")
 _VANISHED = 24
 """rsync's exit status when files that it had listed were gone, and nothing else went wrong."""
@@ -78,17 +79,10 @@ def check_words(result: Result) -> list[str]:
     lines = [*decode(result.stdout).splitlines(), *decode(result.stderr).splitlines()]
     if result.exit_status not in (0, _VANISHED):
         words = "; ".join(lines[-12:])[-2000:]
-        raise BackupError(f"rsync ended with status {result.exit_status}: {words}{_advice(result)}")
+        is_missing = result.exit_status in (12, 127) and "not found" in words
+        advice = ". Install rsync on the endpoint and on this machine, or use a repository 'tar'." if is_missing else ""
+        raise BackupError(f"rsync ended with status {result.exit_status}: {words}{advice}")
     return lines
-
-
-def _advice(result: Result) -> str:
-    words = decode(result.stderr)
-    if result.exit_status in (12, 127) and "not found" in words:
-        return ". Install rsync on the endpoint and on this machine, or keep its backups in a repository 'tar'."
-    if os.geteuid() != 0 and "Operation not permitted" in words:
-        return ". Owners, devices and attributes of the system need root here; run redrill as root for this repository."
-    return ""
 
 
 def judge_changes(source: Source, lines: Iterable[str], rules: Sequence[ChurnRule]) -> tuple[str, ...]:
@@ -99,9 +93,10 @@ def judge_changes(source: Source, lines: Iterable[str], rules: Sequence[ChurnRul
             words, possible = found
             told[words] = all(any(rule.covers(difference) for rule in rules) for difference in possible)
     if fatal := [words for words, is_allowed in told.items() if not is_allowed]:
+        root = " Only root can keep the owners of others, devices and attributes of the system." if os.geteuid() else ""
         raise BackupError(
             f"The backup is not exact: {'; '.join(fatal[:10])}. Stop what owns these files before the backup, or list "
-            "them under 'churn' when they may differ or be missing."
+            f"them under 'churn' when they may differ or be missing.{root}"
         )
     return tuple(told)
 
@@ -116,11 +111,11 @@ def _read(source: Source, line: str) -> tuple[str, list[Difference]] | None:
         return f"{path}: is on a different file system and was not copied", [Difference(path, "missing")]
     if found := _DELETED.fullmatch(line):
         path = source.path_of(found[1])
-        return f"{path}: was removed after it had been copied", [Difference(path, "unexpected")]
+        return f"{path}: was removed when it had been copied", [Difference(path, "unexpected")]
     if found := _ITEM.fullmatch(line):
         letters, name = found.groups()
         path = source.path_of(name)
-        return f"{path}: changed while it was copied", list(_differences(path, letters, is_folder=name.endswith("/")))
+        return f"{path}: is not as it was copied", list(_differences(path, letters, is_folder=name.endswith("/")))
     return None
 
 

@@ -40,11 +40,11 @@ def _restic(folder: Path) -> dict[str, Any]:
 
 
 def _borg(folder: Path) -> dict[str, Any]:
-    settings = _with_password(folder)
-    command = ["borg", "init", "--encryption", "none", settings["repository"]]
-    _run(command, {"BORG_BASE_DIR": str(folder / "borg")})
-    del settings["password"]
-    return settings
+    settings, base = _with_password(folder), folder / "base"
+    names = {"BORG_PASSPHRASE": (folder / "password").read_text(encoding="ascii"), "BORG_BASE_DIR": str(base)}
+    _run(["borg", "init", "--encryption", "repokey-blake2", settings["repository"]], names)
+    (folder / "base-directory").write_text(str(base), encoding="utf-8")
+    return {**settings, "environment": {"BORG_BASE_DIR": {"file": str(folder / "base-directory")}}}
 
 
 def _with_password(folder: Path) -> dict[str, Any]:

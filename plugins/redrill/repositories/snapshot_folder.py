@@ -181,7 +181,7 @@ def new_folder(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(OSError):
-            _remove_tree(folder)
+            remove_tree(folder)
         raise
     finally:
         os.close(handle)
@@ -198,7 +198,7 @@ def _remove_if_free(partial: Path) -> None:
     handle = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _remove_tree(partial)
+        remove_tree(partial)
     except BlockingIOError:
         return
     finally:
@@ -210,10 +210,10 @@ def remove(folders: Iterable[Path]) -> None:
     for folder in folders:
         (folder / MARKER).unlink()
         _sync(folder)
-        _remove_tree(folder)
+        remove_tree(folder)
 
 
-def _remove_tree(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
     """Remove a folder, also one with directories that hold what their owner may not write to."""
     for place, names, _ in os.walk(folder) if os.geteuid() != 0 else ():
         for path in (os.path.join(place, name) for name in names):  # noqa: PTH118 - names may be no text at all

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from redrill.errors import BackupError, MachineError, RedrillError, RestoreError
+from redrill.errors import BackupError, MachineError, RestoreError
+from redrill.machine.flags import unlock_tree
 from redrill.machine.local_machine import LocalMachine
 from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline
@@ -19,7 +19,7 @@ from redrill.model.values import STATE_PATHS
 from redrill.repositories.flags import apply_flags, read_flags
 from redrill.repositories.probe import require_room_for_attributes
 from redrill.repositories.restore import restore_tree
-from redrill.repositories.snapshot_folder import create_private, make_private_folder
+from redrill.repositories.snapshot_folder import create_private, make_private_folder, remove_tree
 from redrill.repositories.stored_tree import read_tree
 from redrill.repositories.streams import CHUNK, decompress
 from redrill.repositories.tar_command import judge_words
@@ -29,8 +29,6 @@ _USED = (
     f'cd "${{ROOT-}}/" && du -s -x -c -B1 {" ".join(path.strip("/") for path in STATE_PATHS)} 2>/dev/null | '
     "tail -n 1 | cut -f 1"
 )
-# What a killed program has left may be immutable, or closed to its own owner.
-_OPEN_UP = "chattr -R -f -i -a . ; chmod -R u+rwx ."
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +162,6 @@ def _sweep(place: Path) -> None:
 
 def _remove(folder: Path) -> None:
     """Remove a stage; what resists stays for the next sweep, for nothing of a drill depends on it."""
-    try:
-        shutil.rmtree(folder)
-    except OSError:
-        with suppress(RedrillError):
-            LocalMachine("the controller", folder).run(_OPEN_UP, Deadline.after(600))
-        shutil.rmtree(folder, ignore_errors=True)
+    unlock_tree(os.fsencode(folder))
+    with suppress(OSError):
+        remove_tree(folder)

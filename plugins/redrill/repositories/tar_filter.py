@@ -116,7 +116,7 @@ class _Selection:
     def _spool(self, group: str | None, header: Header) -> IO[bytes] | None:
         if group not in self._wanted or group is None:
             return None
-        data: IO[bytes] = self._stack.enter_context(TemporaryFile())
+        data: IO[bytes] = self._stack.enter_context(TemporaryFile())  # noqa: SIM115 - the stack does
         self._spooled[group] = _Spooled(header, data)
         return data
 

@@ -120,8 +120,10 @@ class ToolRepository(ABC, Generic[S]):
         """Fetch a snapshot and stream it as an archive."""
         deadline = Deadline.after(_OPEN_SECONDS)
         name = self._endpoint.name
-        with self._fetched(snapshot, deadline) as stage, open_tree(name, stage.tree, deadline) as chunks:
-            yield chunks
+        with self._new_stage() as stage:
+            self._get(stage, snapshot, deadline)
+            with open_tree(name, stage.tree, deadline) as chunks:
+                yield chunks
 
     def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
         """Check the repository as deep as the fleet file says, fetch the whole snapshot and return what it holds.
@@ -130,7 +132,9 @@ class ToolRepository(ABC, Generic[S]):
         """
         self._tool(anew=True)
         self._check(deadline)
-        with self._fetched(snapshot, deadline) as stage:
+        with self._new_stage() as stage:
+            stage.require_room(*self._need(snapshot, deadline))
+            self._get(stage, snapshot, deadline)
             return read_stage(stage, deadline)
 
     def read_source(self, snapshot: Snapshot) -> Manifest | None:
@@ -177,13 +181,6 @@ class ToolRepository(ABC, Generic[S]):
     @abstractmethod
     def _is_locked(self, ran: Ran) -> bool:
         """Whether the program found the repository locked by somebody else."""
-
-    @contextmanager
-    def _fetched(self, snapshot: Snapshot, deadline: Deadline) -> Iterator[Stage]:
-        with self._new_stage() as stage:
-            stage.require_room(*self._need(snapshot, deadline))
-            self._get(stage, snapshot, deadline)
-            yield stage
 
     def _new_stage(self) -> AbstractContextManager[Stage]:
         return new_stage(self._settings.staging or default_place(), self._endpoint.name)

@@ -16,10 +16,12 @@ from redrill.ledger.opening import open_ledger
 from redrill.ledger.protocol import Ledger
 from redrill.model.fleet import Backend, Fleet
 from redrill.model.values import Mode
+from selftests.fleet_samples import mistakes_of, parse
 from selftests.measurement_samples import measure, measure_all
 from selftests.support.postgres import PASSWORD, Postgres, running_postgres
 
 FLEET = "shop-staging"
+DECLARED = "fleet: shop\nledger: {{{}}}\nendpoints: {{web-1: }}\n"
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,27 @@ def test_the_fleet_file_can_name_another_file(tmp_path: Path) -> None:
     open_it({"kind": "sqlite", "path": str(tmp_path / "team.sqlite")}, tmp_path / "reports").append([measure()])
     with sqlite3.connect(tmp_path / "team.sqlite") as connection:
         assert connection.execute("SELECT run, recovered_after FROM redrill_recoveries").fetchall() == [("r1", 2.0)]
+
+
+def test_its_path_is_taken_from_the_folder_of_the_fleet_file() -> None:
+    fleet = parse(DECLARED.format("kind: sqlite, path: ../team.sqlite"))
+    assert fleet.ledger is not None
+    assert Path(fleet.ledger.settings["path"]).resolve() == Path("/fleets/team.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("settings", "mistake"),
+    [
+        ("kind: postgresql", "ledger.url: 'url' is missing"),
+        ("kind: postgresql, url: 'postgresql://u:hush@h/d'", "the URL holds a password"),
+        ("kind: sqlite, file: here", "ledger.file: unknown key 'file'"),
+        ("kind: mysql", "there is no backend 'mysql' in redrill.ledgers"),
+    ],
+)
+def test_a_mistake_about_it_is_one_of_the_fleet_file(settings: str, mistake: str) -> None:
+    (told,) = mistakes_of(DECLARED.format(settings))
+    assert mistake.lower() in told.lower()
+    assert "hush" not in told
 
 
 def test_a_file_that_is_no_ledger_is_told(tmp_path: Path) -> None:

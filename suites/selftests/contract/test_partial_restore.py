@@ -61,7 +61,7 @@ def test_what_is_chosen_is_exactly_as_in_the_backup_and_the_rest_as_in_the_image
     (root / "home/user/links/of-the-image").touch()
     fresh, source = walk(root, STATE_PATHS), expect(tmp_path / "source")
     machine = LocalMachine("fresh", root)
-    restore_part(machine, repository, snapshot, soon(), manifest, lambda path: extent_of(path, chosen), chosen)
+    restore_part(machine, repository, snapshot, soon(), manifest, part=lambda p: extent_of(p, chosen), stale=chosen)
 
     found = walk(root, STATE_PATHS)
     extents = {path: extent_of(path, chosen) for path in source.entries.keys() | fresh.entries.keys()}
@@ -79,7 +79,7 @@ def test_a_file_with_two_chosen_names_is_still_one_file(
     repository, snapshot, manifest = hard
     root, chosen = make_small_tree(tmp_path / "fresh"), ("/etc/also-plain", "/home/user/links/hard")
     machine = LocalMachine("fresh", root)
-    restore_part(machine, repository, snapshot, soon(), manifest, lambda path: extent_of(path, chosen), ())
+    restore_part(machine, repository, snapshot, soon(), manifest, part=lambda p: extent_of(p, chosen), stale=())
     assert (root / "etc/also-plain").samefile(root / "home/user/links/hard")
 
 
@@ -91,4 +91,4 @@ def test_a_manifest_that_lists_another_kind_is_refused(
     other = Manifest({**manifest.entries, path: replace(manifest.entries[path], kind=EntryKind.FIFO)})
     machine = LocalMachine("fresh", make_small_tree(tmp_path / "fresh"))
     with pytest.raises(RestoreError, match="another kind"):
-        restore_part(machine, repository, snapshot, soon(), other, lambda p: extent_of(p, [path]), ())
+        restore_part(machine, repository, snapshot, soon(), other, part=lambda p: extent_of(p, [path]), stale=())

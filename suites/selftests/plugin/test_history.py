@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from redrill.drill.crash import VARIABLE
 from redrill.ledger.sqlite import SqliteLedger
 from selftests.measurement_samples import measure
-from selftests.support.drills import Drilled, plain_environment, run_pytest
+from selftests.support.drills import Drilled, plain_environment, resume_run, run_pytest
 from selftests.support.orchard import ENDPOINTS, SUITES, Orchard, plant_orchard
 
 SLOWED = "test_recovery_has_not_slowed_down[oak-1-app]"
@@ -98,7 +99,7 @@ def test_a_recovery_that_has_slowed_down_is_red_and_nothing_else_is(drills: Dril
 
 
 def test_it_is_red_for_ever_whatever_becomes_of_the_ledger(drills: Drills, tmp_path: Path) -> None:
-    again = run_pytest(tmp_path, *SUITES, f"--redrill-record={drills.runs['slow'].folder}", "-k", "slowed_down")
+    again = run_pytest(tmp_path, *SUITES, f"--redrill-record={drills.runs['slow'].folder}", "--redrill-endpoint=oak-1")
     assert (again.status, again.red) == (1, {SLOWED}), again.output
 
 
@@ -140,6 +141,19 @@ def test_the_history_of_one_endpoint_is_told_as_json_with_every_part(drills: Dri
 
 def test_an_endpoint_without_a_drill_has_no_history(drills: Drills) -> None:
     assert redrill_history(drills, "elm-1") == "No drill of 'elm-1' is in the ledger yet.\n"
+
+
+def test_a_drill_that_died_and_was_resumed_is_one_row_whose_time_does_not_count(
+    drills: Drills, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv(VARIABLE, "ash-1:redeploy:done")
+        died = drills.orchard.drill(tmp_path, "--redrill-endpoint=ash-1")
+    assert (died.status, died.folder is not None) == (137, True), died.output
+    resumed = resume_run(died.folder or tmp_path, tmp_path)
+    assert resumed.status == 0, resumed.output
+    (row,) = SqliteLedger({}, tmp_path).history("tree")
+    assert (row.endpoint, row.verdict, row.is_interrupted) == ("ash-1", "APPROVE", True)
 
 
 def test_a_ledger_that_takes_nothing_is_a_warning_and_no_verdict(drills: Drills, tmp_path: Path) -> None:

@@ -43,7 +43,9 @@ def test_a_line_is_whole_and_no_other_text_of_its_length_passes_for_it(number: i
 
 
 @given(GAPS, st.data(), SECONDS)
-def test_the_loss_runs_from_the_last_survivor_to_the_outage(gaps: list[float], data: st.DataObject, rest: float) -> None:
+def test_the_loss_runs_from_the_last_survivor_to_the_outage(
+    gaps: list[float], data: st.DataObject, rest: float
+) -> None:
     writes = written(gaps)
     outage = writes[-1].acknowledged + timedelta(seconds=rest)
     kept = data.draw(st.integers(1, len(writes)))
@@ -71,9 +73,8 @@ def test_what_is_missing_from_before_the_backup_is_lost_data_whatever_came_back_
 def test_writes_after_the_outage_do_not_count(gaps: list[float], data: st.DataObject) -> None:
     writes = written(gaps)
     before = data.draw(st.integers(1, len(writes)))
-    result = measure(
-        StateClass(APPEND, None), writes, ReadBack(frozenset(range(1, before + 1))), START, writes[before - 1].acknowledged
-    )
+    found, outage = ReadBack(frozenset(range(1, before + 1))), writes[before - 1].acknowledged
+    result = measure(StateClass(APPEND, None), writes, found, START, outage)
     assert (result.written, result.loss) == (before, 0.0)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redrill.model.values import Mode
 from selftests.support.history import violations
 
 ENVIRONMENT = ("--redrill-environment=lab",)
@@ -50,7 +51,8 @@ def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0, under: Se
 
     ``under`` is a program with its options that runs it, such as strace.
     """
-    environment = ENVIRONMENT if "--redrill-mode=replace" in arguments else ()
+    is_wiping = any(f"--redrill-mode={mode}" in arguments for mode in Mode if mode.is_destructive)
+    environment = ENVIRONMENT if is_wiping else ()
     # That plugin imports half a second of Hypothesis at the end of every session, whoever uses it.
     command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", f"--redrill-reports={reports}"]
     return _run([*under, *command, *environment, *arguments], reports, timeout)

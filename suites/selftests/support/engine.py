@@ -6,6 +6,6 @@ from redrill.model.fleet import Fleet
 from redrill.model.values import Mode
 
 
-def authorize_one(fleet: Fleet, endpoint: str) -> Authorized:
+def authorize_one(fleet: Fleet, endpoint: str, mode: Mode = Mode.REPLACE) -> Authorized:
     """Ask every guard about the redeploy of one endpoint of a fleet of the lab."""
-    return authorize(Request(fleet, (fleet.endpoint(endpoint),), Mode.REPLACE, "lab", None))
+    return authorize(Request(fleet, (fleet.endpoint(endpoint),), mode, "lab", None))

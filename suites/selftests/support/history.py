@@ -10,6 +10,9 @@ from redrill.backends import load_backend
 from redrill.drill.journal import read_journal
 from redrill.model.fleet import Fleet
 
+TAKE_DOWN = ("vanilla", "stop", "redeploy")
+"""The steps that take an endpoint out of service."""
+
 
 def violations(run_dir: Path) -> list[str]:
     """Return each invariant that a run broke, in words; none for a sound history."""
@@ -37,22 +40,22 @@ def _destroyed_at_most_once(events: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _verified_before_destroyed(events: list[dict[str, Any]]) -> Iterator[str]:
-    """I2, I5: the wipe follows a verified backup and an armed drill, which holds the lock."""
+    """I2, I5: whatever takes an endpoint down follows a verified backup and an armed drill, which holds the lock."""
     passed: set[tuple[str, str]] = set()
     for event in events:
         name, step = event["endpoint"], event.get("step")
         if event["event"] == "outcome" and event["outcome"] == "done":
             passed.add((name, step))
-        if event["event"] == "intent" and step == "redeploy":
+        if event["event"] == "intent" and step in TAKE_DOWN:
             missing = [needed for needed in ("back up", "verify backup", "arm") if (name, needed) not in passed]
-            yield from (f"I2: '{name}' was about to be destroyed without '{needed}'" for needed in missing)
+            yield from (f"I2: '{name}' was about to be taken down without '{needed}'" for needed in missing)
 
 
 def _recovered_or_quarantined(
     events: list[dict[str, Any]], records: dict[str, dict[str, Any]], run_dir: Path
 ) -> Iterator[str]:
     """I3: whatever was destroyed is released, or its failure ends with 14, or a checkpoint can be resumed."""
-    begun = {event["endpoint"] for event in events if event["event"] == "intent" and event["step"] == "redeploy"}
+    begun = {event["endpoint"] for event in events if event["event"] == "intent" and event["step"] in TAKE_DOWN}
     for name in begun:
         record = records.get(name)
         failure = record and record["failure"]

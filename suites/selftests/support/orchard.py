@@ -54,7 +54,7 @@ def plant_orchard(folder: Path) -> Orchard:
     """Bring up a fleet of three directories in ``folder``; a start script in their /etc counts the boots."""
     tree_fleet(folder)
     orchard = Orchard(folder)
-    orchard.edit("elm-1: {role: app}", "elm-1: {role: bare}")
+    orchard.edit("elm-1: {role: app", "elm-1: {role: bare")
     orchard.edit("roles:\n", "roles:\n  bare: {}\n")
     for endpoint in ENDPOINTS:
         script = orchard.root(endpoint) / "etc/rc.start/60-count"

@@ -29,9 +29,9 @@ Lost = Mapping[str, frozenset[str]]
 class Maker:
     """A kind of repository. Everything of it stands below a folder; ``make`` returns what a fleet file says of it.
 
-    ``damage`` flips a bit of stored data. ``loses`` are the paths of the hard tree below
-    /home/user that do not come back as they were, by attribute. ``back_up`` makes a snapshot as an owner would,
-    ``lock`` holds the repository as another backup does, ``package`` has its program.
+    ``damage`` flips a bit of stored data. ``loses`` are the paths of the hard tree below /home/user that do not come
+    back as they were, by attribute. ``back_up`` makes a snapshot as an owner would, ``lock`` holds the repository as
+    another backup does, ``package`` has its program.
     """
 
     make: Callable[[Path], dict[str, Any]]
@@ -87,13 +87,25 @@ def _common(folder: Path) -> dict[str, Any]:
     return {"repository": "repository", "password": {"env": VARIABLE}, "cache": str(folder / "cache"), **staging}
 
 
-def _make_tar(_folder: Path) -> dict[str, Any]:
+def _make_in_directory(_folder: Path) -> dict[str, Any]:
     return {"directory": "repository"}
+
+
+def _damage_rsync(folder: Path) -> None:
+    for file in (folder / "repository").rglob("tree/etc/file"):
+        flip(file)
 
 
 def _damage_tar(folder: Path) -> None:
     for archive in (folder / "repository").rglob("archive.tar.zst"):
         flip(archive)
+
+
+def damage_contents(folder: Path) -> None:
+    """Flip a bit in every file of a tool's repository that is large enough to hold contents."""
+    for file in (folder / "repository/data").rglob("*"):
+        if file.is_file() and file.stat().st_size > 100_000:
+            flip(file)
 
 
 @cache
@@ -182,7 +194,8 @@ def _wait(is_there: Callable[[], bool]) -> None:
 
 
 MAKERS: dict[str, Maker] = {
-    "tar": Maker(make=_make_tar, damage=_damage_tar),
+    "tar": Maker(make=_make_in_directory, damage=_damage_tar),
+    "rsync": Maker(make=_make_in_directory, damage=_damage_rsync),
     "restic": Maker(
         make=make_restic,
         damage=damage_restic,

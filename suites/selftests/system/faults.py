@@ -52,7 +52,11 @@ RECOVERY = (
     fault(
         "an application answers once and then refuses",
         "web-1",
-        ("application_is_healthy:shop", "recovery_time_is_within_its_objective:shop"),
+        (
+            "application_is_healthy:shop",
+            "recovery_time_is_within_its_objective:shop",
+            "health_does_not_flap:shop",
+        ),
         f"A single good answer is no recovery: health must hold. {NEVER_HEALTHY}",
         "echo 'limit_req_zone $host zone=all:1m rate=6r/m;' >/etc/nginx/conf.d/limit.conf && "
         "sed -i 's|root /var/www/shop;|& limit_req zone=all;|' /etc/nginx/sites-available/shop",
@@ -246,6 +250,8 @@ NOT_BY_A_FAULT = {
     "test_drill_runs_to_its_end": "a drill that does not run to its end blocks every test of its endpoint with its "
     "first cause; 'a provisioner that destroys nothing' below is such a drill",
     "test_system_equals_the_vendor": "endpoints without an image are observed, not drilled; 'test_vendor.py' does that",
+    "test_neighbours_were_not_harmed": "a drill does not harm others by itself; 'test_outages.py' has somebody do so",
+    "test_dependency_outage_is_tolerated": "it takes two endpoints that need each other; 'test_outages.py' has them",
     "test_identity_is_its_own": "a duplicate turns both endpoints red; 'test_fleet_view.py' plants them",
     "test_endpoint_is_like_its_role": "a majority needs three endpoints of a role; 'test_fleet_view.py' has them",
 }

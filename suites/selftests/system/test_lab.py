@@ -61,7 +61,9 @@ def test_data_is_all_there_after_day_1(lab: Fleet, name: str, application: str) 
 def test_canaries_show_what_was_written_and_nothing_once_they_are_cleared(lab: Fleet, name: str) -> None:
     for each in lab.endpoint(name).state_classes.values():
         program = program_of(each.canary)
-        assert text_of(lab, name, f"{program.prepare}\nnumber=7 line=7-said; {program.write}\n{program.read}") == "7-said"
+        assert (
+            text_of(lab, name, f"{program.prepare}\nnumber=7 line=7-said; {program.write}\n{program.read}") == "7-said"
+        )
         assert text_of(lab, name, f"{program.clear}\n{program.read}\n{program.clear}") == ""
 
 

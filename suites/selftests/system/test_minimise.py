@@ -1,7 +1,8 @@
 """The search for the minimal restore set, on a directory: what is found, and that the endpoint is whole afterwards."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 import yaml
@@ -57,38 +58,52 @@ def trials(world: World) -> list[dict[str, object]]:
     return [json.loads(line) for line in (world.run_dir / "records" / ENDPOINT / EVIDENCE).read_text().splitlines()]
 
 
-def test_exactly_what_the_application_needs_is_found_and_everything_comes_back(small: World) -> None:
-    asks_for(small, 'grep -q notes "$ROOT/home/alice/notes"')
-    small.remember()
-    report, record = search(small)
-    assert {part.path for part in report.needed} == {*NEEDED, "/home/alice/notes"}
-    assert (report.is_known, report.recovers, report.leaked) == (True, True, ())
-    small.require_recovered(record)
-    assert record.applications["app"].healthy
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One whole search, and the world after it."""
+
+    world: World
+    report: Report
+    record: DrillRecord
 
 
-def test_every_needed_path_has_a_trial_that_shows_it(small: World) -> None:
-    report, _ = search(small)
-    evidence = trials(small)
-    for part in report.needed:
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
+    """What a search found where the application also looks at a file of a person."""
+    folder = tmp_path_factory.mktemp("found")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        world = World(folder)
+        asks_for(world, 'grep -q notes "$ROOT/home/alice/notes"')
+        yield Found(world, *search(world))
+
+
+def test_exactly_what_the_application_needs_is_found_and_everything_comes_back(found: Found) -> None:
+    assert {part.path for part in found.report.needed} == {*NEEDED, "/home/alice/notes"}
+    assert (found.report.is_known, found.report.recovers, found.report.leaked) == (True, True, ())
+    found.world.require_recovered(found.record)
+    assert found.record.applications["app"].healthy
+
+
+def test_every_needed_path_has_a_trial_that_shows_it(found: Found) -> None:
+    evidence = trials(found.world)
+    needed = {part.path for part in found.report.needed}
+    for part in found.report.needed:
         assert part.trial is not None
         trial = evidence[part.trial - 1]
-        others = {each.path for each in report.needed} - {part.path}
         assert (trial["number"], trial["recovered"], trial["why"]) == (part.trial, False, part.why)
-        assert set(trial["restored"]) == others
-    assert evidence[-1]["recovered"] is True
-    assert set(evidence[-1]["restored"]) == NEEDED
+        assert set(trial["restored"]) == needed - {part.path}
+    assert (evidence[-1]["recovered"], set(evidence[-1]["restored"])) == (True, needed)
 
 
-def test_the_proposal_is_a_backup_manifest_with_its_evidence(small: World) -> None:
-    report, _ = search(small)
-    file = small.run_dir / FILE
+def test_the_proposal_is_a_backup_manifest_with_its_evidence(found: Found) -> None:
+    file = found.world.run_dir / FILE
     proposal = yaml.safe_load(file.read_text())
-    assert {each["path"] for each in proposal["include"]} == NEEDED
+    assert {each["path"] for each in proposal["include"]} == {part.path for part in found.report.needed}
     assert all(each["trial_without_it"] and each["then"] for each in proposal["include"])
-    assert "/home/alice" in {each["path"] for each in proposal["not_needed"]}
+    assert "the rest of /home/alice" in {each["path"] for each in proposal["not_needed"]}
     assert "not what its owner may want to keep" in file.read_text().replace("\n# ", " ")
-    assert proposal["verdict"] == report.conclude()
+    assert proposal["verdict"] == found.report.conclude()
 
 
 def test_what_the_image_has_and_the_backup_has_not_may_have_to_go(small: World) -> None:
@@ -159,7 +174,15 @@ def test_a_trial_that_breaks_ends_the_search_and_not_the_restore(small: World, m
     small.require_recovered(record)
 
 
-POINTS = "trials:before trials:trial-1 trials:trial-4 trials:done trials:after redeploy:done settle:before".split()
+POINTS = [
+    "trials:before",
+    "trials:trial-1",
+    "trials:trial-4",
+    "trials:done",
+    "trials:after",
+    "redeploy:done",
+    "settle:before",
+]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -167,7 +190,7 @@ def test_a_search_that_died_is_resumed_into_the_full_restore(
     point: str, small: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, point)
-    assert in_child(lambda: search(small)) == 137
+    assert in_child(lambda: search(small, Limits(trials=4))) == 137
     monkeypatch.delenv(VARIABLE)
     if point == "trials:before":
         assert find_quarantined(small.folder / "runs") == []

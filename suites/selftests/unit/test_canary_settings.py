@@ -67,13 +67,13 @@ def test_an_application_without_units_is_backed_up_live() -> None:
         ),
         (
             "canary: {kind: mysql}",
-            "4:17: endpoints.db-1.applications.db.canary: there is no kind 'mysql'; known are: 'command', 'postgresql', "
-            "'redis', 'sqlite', 'append', 'rename'.",
+            "4:17: endpoints.db-1.applications.db.canary: there is no kind 'mysql'; known are: 'command', "
+            "'postgresql', 'redis', 'sqlite', 'append', 'rename'.",
         ),
         (
             "canary: {kind: append, folder: here}",
-            "4:40: endpoints.db-1.applications.db.canary.folder: 'here' is no absolute path of the endpoint; write it as "
-            "'/var/lib/shop/shop.db'.",
+            "4:40: endpoints.db-1.applications.db.canary.folder: 'here' is no absolute path of the endpoint; write it "
+            "as '/var/lib/shop/shop.db'.",
         ),
         (
             "quiesce: {before: a}",
@@ -81,8 +81,8 @@ def test_an_application_without_units_is_backed_up_live() -> None:
         ),
         (
             "quiesce: halt",
-            "4:18: endpoints.db-1.applications.db.quiesce: 'halt' is refused: input should be 'stop', 'pause', 'freeze' "
-            "or 'live'.",
+            "4:18: endpoints.db-1.applications.db.quiesce: 'halt' is refused: input should be 'stop', 'pause', "
+            "'freeze' or 'live'.",
         ),
         (
             "quiesce: freeze",

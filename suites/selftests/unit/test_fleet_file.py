@@ -307,7 +307,11 @@ def test_the_schema_knows_every_key_of_the_file_and_the_settings_of_each_kind():
     assert "address" in definitions["endpoint"]["properties"]
     assert not {"name", "role", "address"} & set(definitions["shared"]["properties"])
     assert definitions["provisioner"]["properties"]["kind"]["enum"] == ["nspawn", "tree"]
-    tar = definitions["repository"]["allOf"][0]["then"]
+    (tar,) = [
+        branch["then"]
+        for branch in definitions["repository"]["allOf"]
+        if branch["if"]["properties"]["kind"]["const"] == "tar"
+    ]
     assert (set(tar["properties"]), tar["additionalProperties"]) == (
         {"kind", "directory", "mirrors", "password"},
         False,

@@ -31,19 +31,21 @@ ALLOWED = {
     "drill": BASE | BACKENDS | {"machine", "backends", "database", "private", "secrets_source"},
     "ledger": BASE | {"backends", "database", "private", "secrets_source"},
     "minimise": BASE | BACKENDS | {"analysis", "drill", "machine", "private"},
+    "laws": BASE | {"analysis", "drill", "minimise", "private"},
     "lab": BASE | BACKENDS | {"machine", "backends", "drill"},
     "reporting": BASE | {"private"},
     "plugin": BASE
     | BACKENDS
-    | {"machine", "drill", "analysis", "reporting", "ledger", "loader", "backends", "secrets_source"},
+    | {"machine", "drill", "analysis", "laws", "reporting", "ledger", "loader", "backends", "secrets_source"},
     "tables": set(),
     "cli_findings": BASE | {"analysis", "drill", "loader", "tables"},
+    "cli_fidelity": BASE | {"drill", "repositories", "tables"},
     "cli_history": BASE | {"ledger", "loader", "secrets_source", "tables"},
     "cli_plan": BASE | {"drill", "tables"},
     "cli_minimise": BASE
     | {"analysis", "cli_plan", "drill", "loader", "machine", "minimise", "reporting", "secrets_source", "tables"},
     "cli": BASE
-    | {"cli_findings", "cli_history", "cli_minimise", "cli_plan", "tables"}
+    | {"cli_fidelity", "cli_findings", "cli_history", "cli_minimise", "cli_plan", "tables"}
     | {"machine", "drill", "analysis", "lab", "loader", "backends", "secrets_source"},
 }
 ONLY_IN = {

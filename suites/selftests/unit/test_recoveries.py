@@ -41,6 +41,13 @@ def test_a_loss_that_is_not_known_says_why():
     assert tell_loss(loss) == "unknown of 60 s: the disk is full"
 
 
+def test_what_never_came_back_or_is_not_known_is_the_worst_of_the_table(tmp_path):
+    record = make_record(rto=None)
+    lost = record.canaries["orders"].model_copy(update={"unknown": "no answer", "loss": None})
+    lines = lines_of({"web-1": record.model_copy(update={"canaries": {"orders": lost}})}, tmp_path)
+    assert lines[1].split()[4:-5] == ["never", "of", "10m", "unknown", "of", "15m"]
+
+
 def test_the_state_classes_of_an_endpoint_share_a_line(tmp_path):
     record = make_record(lost=2)
     orders = record.canaries["orders"]

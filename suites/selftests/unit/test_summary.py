@@ -34,9 +34,8 @@ def test_the_table_is_aligned_and_tells_every_figure(verdict, tmp_path):
 
 def test_the_last_line_is_the_decision_in_its_colour(verdict, tmp_path):
     last = render_terminal(verdict, tmp_path, 100)[-1]
-    assert last.text.startswith(
-        "REJECT (exit 1): 2 endpoints, 2 tests, drilled in 10.0 s, worst RTO 32 s, worst RPO 0.2"
-    )
+    figures = "2 endpoints, 2 tests, drilled in 10.0 s, worst RTO 32 s, worst RPO 0.2 s"
+    assert last.text == f"REJECT (exit 1): {figures}"
     assert last.markup["red"]
 
 

@@ -96,7 +96,8 @@ class Probe:
     def trouble(self) -> str:
         """What was wrong in the last answer that was not healthy, for messages."""
         unhealthy = [f"{check.check}: {check.detail}" for check in self.checks if not check.healthy]
-        return "; ".join(unhealthy) or self.log.last_error or "it does not stay healthy"
+        words = "; ".join(unhealthy) or self.log.last_error or "it does not stay healthy"
+        return words.strip().rstrip(".")
 
     def _work(self) -> None:
         pause = 0.0
