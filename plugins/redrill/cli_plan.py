@@ -9,7 +9,14 @@ import click
 from redrill.drill.authorize import remember_plan
 from redrill.drill.guards.state import require_all
 from redrill.drill.plan import plan_run
-from redrill.drill.plan_tables import GUARD_COLUMNS, TARGET_COLUMNS, backup_notes, guard_rows, landing_notes, target_rows
+from redrill.drill.plan_tables import (
+    GUARD_COLUMNS,
+    TARGET_COLUMNS,
+    backup_notes,
+    guard_rows,
+    landing_notes,
+    target_rows,
+)
 from redrill.drill.planning import Request, make_plan
 from redrill.model.fleet import Endpoint
 from redrill.tables import print_table

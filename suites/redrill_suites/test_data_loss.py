@@ -15,23 +15,29 @@ from redrill.errors import UnknownFactError
 from redrill.model.canary import Consistency
 from redrill.model.fleet import Endpoint
 from redrill.model.record import DrillRecord
-from redrill.model.recovery import CanaryResult
+from redrill.model.recovery import ApplicationResult, CanaryResult
 from redrill_suites.messages import tell
 
 pytestmark = [pytest.mark.redrill_requires("drill"), pytest.mark.redrill_timeline]
 
 
 @pytest.mark.redrill_severity("blocker")
-def test_no_acknowledged_write_is_lost(record: DrillRecord, application_name: str, endpoint: Endpoint) -> None:
+def test_no_acknowledged_write_is_lost(
+    record: DrillRecord, recovery: ApplicationResult, application_name: str, endpoint: Endpoint
+) -> None:
     if application_name not in endpoint.state_classes:
         pytest.skip(f"not applicable: application '{application_name}' declares no canary")
+    result = result_of(record, application_name)
+    dead = f"no write to application '{application_name}' can be read, for it did not come back"
+    advice = "mend what keeps it from working, then drill again: until then its data are as good as lost."
+    assert recovery.healthy or not result.unknown, tell(endpoint.name, dead, [result.unknown], advice)
     kept = record.snapshot.consistency.get(application_name) if record.snapshot else None
     how = f"; its backup is {kept}" if kept is Consistency.CRASH else ""
     problem = f"acknowledged writes of application '{application_name}' are lost"
     advice = (
         f"they were acknowledged before the backup was made, and it does not hold them{how}: flush before acknowledging"
     )
-    require_nothing_lost(endpoint, {application_name: result_of(record, application_name)}, problem, advice)
+    require_nothing_lost(endpoint, {application_name: result}, problem, advice)
 
 
 @pytest.mark.redrill_severity("blocker")

@@ -48,7 +48,7 @@ def find_host_references(drift: Drift) -> list[Finding]:
     name, latest = drift.endpoint.name, drift.latest
     references = _references(latest)
     if drift.record.relocation is not None and drift.record.before is not None:
-        return _find_old_host(drift)
+        return _find_old_host(drift) + judge_references(references, Situation.REPLACE, name)
     findings = judge_references(references, Situation.REPLACE, name)
     if drift.record.before is not None:
         findings = _find_broken(_references(drift.record.before), latest.own_tokens, name) + findings

@@ -94,9 +94,9 @@ class Canaries:
         found = sort_out(self._run, each.canary, read.stdout.decode("utf-8", "backslashreplace"), written, taken)
         return measure(each, written, found, taken, outage)
 
-    def clear(self, machine: Machine, deadline: Deadline) -> list[str]:
-        """Remove every canary of this drill from the endpoint; return what could not be removed, in words."""
-        left = []
+    def clear(self, machine: Machine, deadline: Deadline) -> dict[str, str]:
+        """Remove every canary of this drill from the endpoint; return what could not be, by state class, in words."""
+        left = {}
         for name, each in self._endpoint.state_classes.items():
             is_of_redrill = each.canary.kind != "command"
             command = program_of(each.canary).clear
@@ -105,7 +105,7 @@ class Canaries:
             try:
                 machine.run(command, deadline).checked()
             except CommandError as error:
-                left.append(f"the canaries of '{name}' ({error})")
+                left[name] = f"the canaries of '{name}' ({error})"
         return left
 
 

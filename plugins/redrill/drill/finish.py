@@ -1,6 +1,6 @@
 """The last phases: observe what came back, look at the log sink, and leave nothing of the drill behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from redrill.collectors.protocol import Arrival, Collector
 from redrill.drill.bench import Bench
@@ -45,8 +45,9 @@ def observe_after(bench: Bench, deadline: Deadline) -> None:
 
 def _read_canaries(bench: Bench) -> dict[str, CanaryResult]:
     """Return what came back of the numbered writes; nothing where nothing was taken down."""
-    # What is rebuilt twice was lost at the first time.
-    ended = bench.evidence.wiped_at if bench.mode is Mode.VANILLA else bench.outage.began_at
+    # What is rebuilt more than once was lost at the first time.
+    is_repeated = bench.mode is Mode.VANILLA or Step.TRIALS in bench.done
+    ended = bench.evidence.wiped_at if is_repeated else bench.outage.began_at
     if ended is None or bench.evidence.snapshot is None:
         return {}
     is_own, stopped = bench.evidence.snapshot.is_own, stopped_classes(bench.endpoint)
@@ -113,7 +114,18 @@ def _ask(question: Callable[[], list[LogMessage]], otherwise: list[LogMessage]) 
 
 
 def release(bench: Bench, deadline: Deadline) -> None:
-    """Remove the markers and canaries of this drill from the endpoint; CleanupError lists what stays."""
+    """Remove the markers and canaries of this drill from the endpoint; CleanupError lists what stays.
+
+    What is stored in an application that did not come back cannot be removed; the phase tells, and the next drill does.
+    """
+    dead = [name for name, result in bench.evidence.applications.items() if not result.healthy]
+    stuck = _remove_own(bench, deadline, dead)
+    if stuck:
+        bench.detail = f"with what did not come back stay {'; '.join(stuck)}"
+
+
+def _remove_own(bench: Bench, deadline: Deadline, dead: Collection[str] = ()) -> list[str]:
+    """Remove what the drill has written; return what stays of it in ``dead`` applications, in words."""
     if bench.outage.began_at is not None:
         bench.evidence.neighbours = judge_neighbours(bench)
     machine, left = bench.reconnect(deadline), list[str]()
@@ -126,12 +138,14 @@ def release(bench: Bench, deadline: Deadline) -> None:
         remove_hard_cases(machine, bench.run, deadline)
     except CommandError as error:
         left.append(f"'{hard_folder(bench.run)}' ({error})")
-    if Step.PREFLIGHT in bench.done:  # else nothing was written
-        left += bench.canaries.clear(machine, deadline)
+    # Without a preflight nothing was written.
+    stuck = bench.canaries.clear(machine, deadline) if Step.PREFLIGHT in bench.done else {}
+    left += [words for name, words in stuck.items() if name not in dead]
     if left:
         raise CleanupError(
             f"On '{bench.endpoint.name}' the drill left something behind; remove it by hand: {'; '.join(left)}."
         )
+    return list(stuck.values())
 
 
 def stand_down(bench: Bench, deadline: Deadline) -> None:
@@ -146,4 +160,4 @@ def put_back(bench: Bench, deadline: Deadline) -> None:
     try:
         go_on(bench, deadline, is_whole=True)
     finally:
-        release(bench, deadline)
+        _remove_own(bench, deadline)

@@ -77,7 +77,7 @@ def tell_losses(source: Manifest, manifest: Manifest) -> tuple[str, ...]:
     for loss in losses:
         sorts.setdefault(loss.attribute, []).append(loss)
     return tuple(
-        f"the backup does not keep the {_NAMES.get(attribute, attribute)} of {len(found)} entries, such as {found[0]}"
+        f"the backup does not keep {_NAMES.get(attribute, attribute)}: {len(found)} paths, such as {found[0]}"
         for attribute, found in sorts.items()
     )
 

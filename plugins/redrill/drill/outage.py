@@ -52,4 +52,6 @@ class OutageClock:
         """Note that a part of the recovery has just ended that began where the one before it did end."""
         now = self.now
         if now is not None:
-            self.spans.append(Span(name=name, started=self.spans[-1].ended if self.spans else 0.0, ended=now))
+            started = self.spans[-1].ended if self.spans else 0.0
+            # After a resume the time is the wall clock's, which somebody may have set back.
+            self.spans.append(Span(name=name, started=started, ended=max(now, started)))

@@ -18,9 +18,9 @@ _JOURNAL = ("journalctl --rotate --quiet", "journalctl --sync --quiet")
 
 
 def quiesce(bench: Bench, deadline: Deadline) -> None:
-    """Make the data still: stop or freeze units, close the journal's files, run the hooks; MachineError when one fails.
+    """Stop or freeze the units that own data, and close the journal's files; MachineError when one does not stand still.
 
-    Whatever is begun is written down before: ``go_on`` undoes it, also in another process.
+    That it is begun is written down before: ``go_on`` undoes it, also in another process.
     """
     machine, endpoint = bench.machine, bench.endpoint
     bench.is_quiesced = bench.is_still = True

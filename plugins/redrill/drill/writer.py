@@ -129,7 +129,7 @@ class Writer:
         now = clock_now()
         head, _, why = line.partition(";")
         number, *durable = map(int, head.split())
-        self.refused = why
+        self.refused = "" if len(durable) == len(self._names) else why or "it ended with an error and said nothing"
         if durable:
             self._log.add([self._names[index] for index in durable], Write(number, now))
         with self._changed:

@@ -17,11 +17,11 @@ from redrill.model.observation import Observation
 _OWN = "/.redrill-"
 """What the names begin with of all that a drill plants."""
 
-_ABOUT_THE_END = (files.RESTORED, files.SETTLED, files.SYSTEM, certificates.PROMISE)
-"""Promises about what there is after a drill alone: of two drills, the one must not keep them and the other break them.
+_OF_THE_RESTORE = (files.RESTORED, files.SYSTEM)
+"""Promises that no drill changes for the next: both drills must keep them, or both break them alike.
 
-All other promises are also about what there was before; what the first drill could not bring back, the second finds
-gone. So the second may keep what the first broke, but not the other way round.
+What others find, the first drill may have found because of what the endpoint was before; but the second must not find
+more.
 """
 
 
@@ -50,18 +50,18 @@ def find_other_judgements(first: Drift, second: Drift) -> list[str]:
             words = {True: "healthy", False: "not healthy"}
             then = "not asked" if again is None else words[again.healthy]
             found.append(f"application '{name}': {words[result.healthy]} at first, {then} in the other order")
-    for promise in (*_ABOUT_THE_END, *RUNTIME, borrowed.PROMISE):
+    for promise in (*_OF_THE_RESTORE, files.SETTLED, certificates.PROMISE, *RUNTIME, borrowed.PROMISE):
         one, other = _findings(first, promise), _findings(second, promise)
-        found += [f"{promise}: only in the other order: {other[key]}" for key in other.keys() - one.keys()]
-        if promise in _ABOUT_THE_END:
-            found += [f"{promise}: only in the first order: {one[key]}" for key in one.keys() - other.keys()]
+        found += [f"{promise}: only in the other order: {other[subject]}" for subject in other.keys() - one.keys()]
+        if promise in _OF_THE_RESTORE:
+            found += [f"{promise}: only in the first order: {one[subject]}" for subject in one.keys() - other.keys()]
     return sorted(found)
 
 
 def _findings(drift: Drift, promise: str) -> Mapping[str, str]:
-    if why_not(promise, drift):
-        return {}
-    return {finding.id: str(finding) for finding in PROMISES[promise](drift) if _OWN not in finding.subject}
+    """Return what breaks a promise, by what it is about."""
+    found = [] if why_not(promise, drift) else PROMISES[promise](drift)
+    return {finding.subject: str(finding) for finding in found if _OWN not in finding.subject}
 
 
 def find_altered_cases(second: Drift) -> list[str]:

@@ -22,10 +22,10 @@ from redrill.repositories.streams import compress, decompress
 from redrill.repositories.tar_filter import select_members
 
 _ATTRIBUTES = "--xattrs --xattrs-include='*' --numeric-owner"
-# A file that is written to meanwhile (status 1) is saved as it is then: nobody promised a backup.
+# A file that is written to meanwhile is saved as it is then, and one that goes away is not: nobody promised a backup.
 _SAVE = (
-    f'cd "${{ROOT-}}/" && {{ tar --format=posix {_ATTRIBUTES} --sparse --null --verbatim-files-from -T - -cf - || '
-    "[ $? = 1 ]; }"
+    f'cd "${{ROOT-}}/" && {{ tar --format=posix {_ATTRIBUTES} --sparse --null --verbatim-files-from -T - -cf -; '
+    "[ $? -le 2 ]; }"
 )
 _PUT_BACK = f'cd "${{ROOT-}}/" && tar {_ATTRIBUTES} -xpf -'
 
@@ -57,20 +57,15 @@ def save_leaks(bench: Bench, most: int, deadline: Deadline) -> SavedLeaks:
         return SavedLeaks(file, Manifest({}), unknown=str(error))
     chosen = list(_smallest(leaks, most))
     tops = tuple(sorted(leak.path for leak in chosen))
+    too_large = tuple(leak.path for leak in leaks if leak not in chosen)
     before = bench.evidence.before
     if not tops or before is None or before.system_manifest is None:
-        return SavedLeaks(file, Manifest({}), too_large=tuple(leak.path for leak in leaks if leak not in chosen))
-    markers = {marker.path for marker in bench.evidence.markers}
+        return SavedLeaks(file, Manifest({}), too_large=too_large)
     entries = read_part(bench.run_dir, before.system_manifest, tops)
     names = b"".join(encode(top[1:]) + b"\0" for top in tops)
     with bench.machine.receive(_SAVE, deadline, iter([names])) as chunks:
         _write(file, compress(chunks, 1))
-    return SavedLeaks(
-        file,
-        Manifest({path: entry for path, entry in entries.items() if path not in markers}),
-        tops,
-        tuple(leak.path for leak in leaks if leak not in chosen),
-    )
+    return SavedLeaks(file, Manifest(entries), tops, too_large)
 
 
 def _smallest(leaks: Sequence[Leak], most: int) -> Iterator[Leak]:

@@ -71,7 +71,7 @@ class Logbook:
         return len(self._trials)
 
     def find(self, choice: Choice) -> Trial | None:
-        """Return the first trial of a choice, None when it was never tried."""
+        """Return the trial of a choice that is believed, None when it was never tried."""
         return self._of.get(choice)
 
     def begin(self, choice: Choice, *, is_last: bool = False) -> int:
@@ -104,11 +104,15 @@ class Logbook:
             seconds=round(answer.seconds, 3),
         )
         self._trials.append(trial)
-        self._of.setdefault(choice, trial)
         lines = "".join(f"{each.model_dump_json()}\n" for each in self._trials)
         write_private(self._bench.folder / EVIDENCE, lines)
         word = "recovered" if trial.recovered else "does not recover"
         self._tell(printable(f"trial {trial.number:>3}  {word:<16}  {trial.seconds:6.2f} s  {choice}"))
+        return trial
+
+    def believe(self, choice: Choice, trial: Trial) -> Trial:
+        """Remember a trial as the answer to its choice, and return it."""
+        self._of[choice] = trial
         return trial
 
 

@@ -1,6 +1,6 @@
 """What a search for the minimal restore set has found: as a table, and as a backup manifest to propose."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -12,6 +12,8 @@ from redrill.private import write_private
 FILE = "minimal-restore-set.yml"
 
 COLUMNS = ("path", "what", "entries", "size", "of the backup", "trial", "without it")
+
+_SHOWN = 120
 
 _HEAD = """\
 # A proposal, found by trials: what the applications of '{endpoint}' NEED to be restored so that they recover, where all
@@ -72,12 +74,21 @@ class Report(Value):
         kinds = (("necessary", self.needed), ("LEAKED and necessary", self.leaked), ("not necessary", self.unneeded))
         for what, parts in kinds:
             for part in parts:
-                word = f"{what} to be removed" if part.is_absent else what
+                is_guess = part.trial is None and what != "not necessary"
+                word = f"{'perhaps ' if is_guess else ''}{what}{' to be removed' if part.is_absent else ''}"
                 share = f"{part.size / self.size:.1%}" if self.size and what != "LEAKED and necessary" else "-"
                 trial = "-" if part.trial is None else str(part.trial)
                 path = part.path if part.is_whole else f"{part.path} (itself)"
                 size = tell_size(part.size)
-                yield [printable(path), word, str(part.entries), size, share, trial, printable(part.why)[:120]]
+                yield [
+                    printable(path),
+                    word,
+                    str(part.entries),
+                    size,
+                    share,
+                    trial,
+                    " ".join(printable(part.why).split())[:120],
+                ]
 
     def conclude(self) -> str:
         """Return the result in one sentence."""
@@ -89,7 +100,7 @@ class Report(Value):
             return f"'{self.endpoint}' does not recover from its backup: {printable(self.why_not)}"
         if not self.is_confirmed:
             return f"NOT CONFIRMED after {self.trials} trials: the set that was found did not recover a second time."
-        what = "minimal" if self.is_minimal else "small, not proven minimal"
+        what = "minimal" if self.is_minimal else "not proven minimal"
         needed = f"{len(self.needed)} paths of the backup ({share}) suffice; this set is {what}"
         if self.leaked:
             names = ", ".join(printable(part.path) for part in self.leaked)
@@ -107,14 +118,14 @@ def write_proposal(report: Report, run_dir: Path) -> Path:
         "include": _told(part for part in report.needed if not part.is_absent),
         "remove": _told(part for part in report.needed if part.is_absent),
         "include_from_outside_the_backup": _told(report.leaked),
-        "not_needed": _told(report.unneeded),
+        "not_needed": _told(report.unneeded, is_claimed=False),
         "notes": list(report.notes),
     }
     text = yaml.safe_dump({k: v for k, v in content.items() if v != []}, sort_keys=False, width=120)
     return write_private(run_dir / FILE, _HEAD.format(endpoint=report.endpoint) + text)
 
 
-def _told(parts: Sequence[Part] | Iterator[Part]) -> list[dict[str, object]]:
+def _told(parts: Iterable[Part], *, is_claimed: bool = True) -> list[dict[str, object]]:
     told = []
     for part in parts:
         facts: dict[str, object] = {"path": part.path, "entries": part.entries, "bytes": part.size}
@@ -122,5 +133,7 @@ def _told(parts: Sequence[Part] | Iterator[Part]) -> list[dict[str, object]]:
             facts["only"] = "the directory itself"
         if part.trial is not None:
             facts |= {"trial_without_it": part.trial, "then": printable(part.why)}
+        elif is_claimed:
+            facts["proven"] = False
         told.append(facts)
     return told

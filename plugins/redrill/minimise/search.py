@@ -10,7 +10,11 @@ from redrill.minimise.minimising import Minimum, minimise
 from redrill.minimise.pieces import Piece, PieceTree
 from redrill.minimise.report import Part, Report
 from redrill.minimise.trials import Workshop
+from redrill.model.deadline import pause
 from redrill.model.manifest import Manifest
+
+_PAUSES = (2.0, 5.0, 15.0, 30.0, 60.0)
+"""Seconds; labs of others on the same machine come and go within minutes."""
 
 
 class Search:
@@ -30,6 +34,7 @@ class Search:
         self._leaked: Minimum[Piece] = Minimum((), is_minimal=True)
         self._needed: Minimum[Piece] = Minimum((), is_minimal=False)
         self._last: Trial | None = None
+        self._good: Choice | None = None
 
     def run(self) -> None:
         """Search; ExhaustedError when a limit is reached before anything is known, RedrillError when a trial breaks."""
@@ -39,9 +44,7 @@ class Search:
         roots = self._take_apart()
         self._needed = minimise(roots, lambda pieces: self._suffices(pieces, self._leaked.pieces), self._tree.expand)
         best = Choice(frozenset(self._needed.pieces), frozenset(self._leaked.pieces))
-        number = self._logbook.begin(best, is_last=True)
-        answer = self._shop.try_out(number, self._tree, self._needed.pieces, self._leaked.pieces)
-        self._last = self._logbook.end(best, answer)
+        self._last, _ = self._try_out(best, is_last=True)
 
     def _find_leaks(self) -> bool:
         """Whether what leaked brings the endpoint back where the whole backup does not; find out which of it."""
@@ -69,13 +72,37 @@ class Search:
         return self._try(Choice(None if state is None else frozenset(state), frozenset(leaked))).recovered
 
     def _try(self, choice: Choice) -> Trial:
+        """Return the trial of a choice, which is made unless there was one.
+
+        A system that does not come up at all may as well be what it runs on that is broken for the moment. So it is
+        believed only when it happens twice, and what has recovered before does so again in between.
+        """
         known = self._logbook.find(choice)
         if known:
             return known
-        number = self._logbook.begin(choice)
+        trial, is_up = self._try_out(choice)
+        if not is_up and self._good is not None:
+            self._require_sound_ground(self._good)
+            trial, _ = self._try_out(choice)
+        if trial.recovered:
+            self._good = choice
+        return self._logbook.believe(choice, trial)
+
+    def _require_sound_ground(self, good: Choice) -> None:
+        """Wait until what has recovered before does so again; RedrillError when it does not."""
+        for seconds in (*_PAUSES, None):
+            trial, _ = self._try_out(good)
+            if trial.recovered:
+                return
+            if seconds is None:
+                raise RedrillError(f"what has recovered before does not any more (trial {trial.number}: {trial.why})")
+            pause(seconds)
+
+    def _try_out(self, choice: Choice, *, is_last: bool = False) -> tuple[Trial, bool]:
+        number = self._logbook.begin(choice, is_last=is_last)
         tree = None if choice.state is None else self._tree
         answer = self._shop.try_out(number, tree, sorted(choice.state or ()), sorted(choice.leaked))
-        return self._logbook.end(choice, answer)
+        return self._logbook.end(choice, answer), answer.is_up
 
     def report(self, trouble: str = "") -> Report:
         """Return what is known; ``trouble`` is why the search broke off."""

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from redrill.drill.bench import Bench
 from redrill.drill.redeploy import begin_wipe
 from redrill.drill.stages import REPLACE_STAGES, Stage
-from redrill.errors import RedrillError
 from redrill.minimise.leaked import save_leaks
 from redrill.minimise.logbook import Limits, Logbook
-from redrill.minimise.minimising import ExhaustedError
 from redrill.minimise.report import Report, write_proposal
 from redrill.minimise.search import Search
 from redrill.minimise.trials import Workshop
@@ -44,11 +42,10 @@ class Minimiser:
         search = Search(bench, shop, leaks, logbook, self.limits)
         try:
             search.run()
-        except (RedrillError, ExhaustedError, OSError) as error:
-            trouble = str(error)
-        finally:
-            shop.end()
+        except Exception as error:  # noqa: BLE001 - whatever it is, only what follows brings the endpoint back
+            trouble = str(error) or repr(error)
+        shop.end()
+        bench.outage.begin()
         self.report = search.report(trouble)
         write_proposal(self.report, bench.run_dir)
         bench.detail = self.report.conclude()
-        bench.outage.begin()

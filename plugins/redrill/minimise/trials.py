@@ -28,20 +28,21 @@ _RESTORE_SECONDS = 3600.0
 _LEAST_PATIENCE = 20.0
 _INTERVAL = 0.05
 _MARGIN = 1.0
-"""Seconds that every trial gets beyond twice what the first recovery took."""
+"""Seconds that every trial gets beyond twice what the slowest recovery took so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Whether all applications were healthy and held it, and what they said else; seconds since the restore ended.
 
-    ``unwell`` are those that were not healthy in the end.
+    ``unwell`` are those that were not healthy in the end; without ``is_up`` nobody could ask them.
     """
 
     recovered: bool
     why: str
     seconds: float
     unwell: frozenset[str] = frozenset()
+    is_up: bool = True
 
 
 class Workshop:
@@ -73,8 +74,8 @@ class Workshop:
         put_back(self._target(deadline), self._leaks, leaked, deadline)
         began = time.monotonic()
         answer = self._come_up(began)
-        if answer.recovered and self._patience is None:
-            self._patience = 2 * answer.seconds + _MARGIN
+        if answer.recovered:
+            self._patience = max(self._patience or 0.0, 2 * answer.seconds + _MARGIN)
         return answer
 
     def end(self) -> None:
@@ -113,7 +114,7 @@ class Workshop:
             self._remember_boot(deadline)
         except RedrillError as error:
             names = frozenset(bench.endpoint.applications)
-            return Answer(False, f"it does not come up: {error}", time.monotonic() - began, names)
+            return Answer(False, f"it does not come up: {error}", time.monotonic() - began, names, is_up=False)
         return self._ask(began, deadline)
 
     def _remember_boot(self, deadline: Deadline) -> None:

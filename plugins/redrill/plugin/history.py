@@ -74,6 +74,8 @@ def _drilled(run: Run) -> list[DrillRecord]:
 
 def _measure(run: Run, records: Sequence[DrillRecord], decisions: Mapping[str, Decision]) -> list[Measurement]:
     """Return what was measured; an endpoint that is not judged yet counts as incomplete."""
+    if not records:
+        return []
     resumed = [each for each in read_journal(run.run_dir / "journal.jsonl") if each["event"] == "run resumed"]
     interrupted = [name for event in resumed for name in event["wiped"]]
     measured = []

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from redrill.model.values import printable, spell_duration
 
-FONT = "font-family=\"system-ui,-apple-system,'Segoe UI','DejaVu Sans',Arial,sans-serif\""
-LETTER = 0.6
+_FONT = "font-family=\"system-ui,-apple-system,'Segoe UI','DejaVu Sans',Arial,sans-serif\""
+_LETTER = 0.6
 """Width of a letter as a part of the size of its font, rather too wide than too narrow."""
 
 _STEPS = (
@@ -25,7 +25,7 @@ def escape(text: str) -> str:
 
 def width_of(text: str, size: float) -> float:
     """Return about how wide a text is."""
-    return len(text) * size * LETTER
+    return len(text) * size * _LETTER
 
 
 class Picture:
@@ -37,11 +37,11 @@ class Picture:
         self._shapes: list[str] = []
 
     def box(  # noqa: PLR0917 - a place, a size and a colour are always told in this order
-        self, x: float, y: float, width: float, height: float, fill: str, tip: str = "", more: str = ""
+        self, x: float, y: float, width: float, height: float, fill: str, tip: str = ""
     ) -> None:
         """Draw a filled rectangle."""
         place = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}"'
-        self._shapes.append(f'<rect {place} fill="{fill}"{f" {more}" if more else ""}>{_tip(tip)}</rect>')
+        self._shapes.append(f'<rect {place} fill="{fill}">{_tip(tip)}</rect>')
 
     def line(self, start: tuple[float, float], end: tuple[float, float], colour: str, more: str = "") -> None:
         """Draw a line of one pixel, or as ``more`` attributes say."""
@@ -60,7 +60,7 @@ class Picture:
     def render(self, height: float) -> str:
         """Return the picture as a document of this height."""
         size = f'width="{self.width:g}" height="{height:g}" viewBox="0 0 {self.width:g} {height:g}"'
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title description" {FONT}>'
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title description" {_FONT}>'
         words = (
             f'<title id="title">{escape(self._title)}</title><desc id="description">{escape(self._description)}</desc>'
         )
@@ -100,5 +100,5 @@ def spell_mark(seconds: float) -> str:
 
 def shorten(text: str, room: float, size: float) -> str:
     """Return a text cut off so that it fits into so many pixels."""
-    most = max(int(room / (size * LETTER)), 1)
+    most = max(int(room / (size * _LETTER)), 1)
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -12,9 +12,6 @@ from redrill.model.values import spell_seconds
 from redrill.private import write_private
 from redrill.reporting.svg import Axis, Picture, shorten, spell_mark, width_of
 
-FILE = "timeline.svg"
-"""How the picture is called in the folder of an endpoint's evidence."""
-
 HELD = "held"
 _FILE = "timeline.svg"
 _WIDTH, _LABELS, _RESULTS, _BEFORE, _GAP = 1080.0, 190.0, 190.0, 170.0, 22.0
@@ -72,7 +69,7 @@ class _Timeline:
     def draw(self) -> str:
         """Return the whole picture."""
         rows = len(self._record.applications) + len(self._record.canaries)
-        legend = _legend_lines(self._phases, self._since.right - _LABELS)
+        legend = _legend_lines(self._phases, self._since.right - self._since.left)
         bottom = _TOP + _ROW * (1 + rows) + 18 * len(legend) + 4
         self._draw_ground(bottom)
         self._draw_moments(bottom)
@@ -126,7 +123,7 @@ class _Timeline:
         self._label("recovery")
         for span in self._phases:
             left, right = self._since.at(span.started), self._since.at(span.ended)
-            words = f"{span.name} {spell_seconds(span.seconds)}"
+            words = _legend_words(span)
             self._picture.box(left, self._y, right - left - 1, _BAR, self._colour(span), words)
             inside = next((each for each in (words, span.name) if width_of(each, _SMALL) + 8 <= right - left), "")
             self._picture.text(left + 4, self._y + 14, inside, _SMALL, "#ffffff")
@@ -135,8 +132,7 @@ class _Timeline:
             x = self._since.left
             for span in line:
                 self._picture.box(x, self._y + 1, 9, 9, self._colour(span))
-                words = _legend_words(span)
-                self._picture.text(x + 13, self._y + 10, words, _SMALL, _QUIET)
+                self._picture.text(x + 13, self._y + 10, _legend_words(span), _SMALL, _QUIET)
                 x += _legend_width(span)
             self._y += 18
         self._y += 10
@@ -189,8 +185,9 @@ class _Timeline:
             self._since.left + 8, self._y + 14, shorten(_tell_state(canary), 560, _SMALL), _SMALL, _QUIET
         )
         told = "unknown" if canary.loss is None else spell_seconds(canary.loss)
-        harm = canary.loss is None or canary.loss > objective or canary.altered or canary.lost_before_backup
-        self._result(f"RPO {told} of {spell_seconds(objective)}", is_good=not harm)
+        is_harmed = bool(canary.unknown or canary.lost_before_backup or canary.altered)
+        is_late = canary.loss is None or canary.loss > objective
+        self._result(f"RPO {told} of {spell_seconds(objective)}", is_good=not (is_harmed or is_late))
         self._y += _ROW
 
     def _draw_moments(self, bottom: float) -> None:

@@ -96,7 +96,7 @@ class BorgRepository(ToolRepository[Settings]):
     def _explain(self, ran: Ran) -> str:
         messages = list(_messages(ran))
         names = {message.get("msgid") for message in messages}
-        said = "; ".join(str(message["message"]).partition("\n")[0].rstrip(".") for message in messages[:10])
+        said = "; ".join(str(message["message"]).partition("\n")[0].rstrip(".") for message in messages[:5])
         if "Repository.DoesNotExist" in names:
             return "there is no repository of borg; correct the place, or make one with 'borg init'"
         if names & {"PassphraseWrong", "PasscommandFailure"} or b"passphrase" in ran.stderr.lower():
@@ -133,5 +133,5 @@ def _messages(ran: Ran) -> Iterator[dict[str, Any]]:
     for line in ran.stderr.splitlines():
         with suppress(ValueError):
             message = json.loads(line) if line.startswith(b"{") else {"message": line.decode("utf-8", "replace")}
-            if message.get("message"):
+            if message.get("message") and not str(message["message"]).startswith("Traceback"):
                 yield message

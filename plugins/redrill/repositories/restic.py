@@ -58,8 +58,12 @@ class ResticRepository(ToolRepository[Settings]):
 
     def _snapshot(self, facts: Mapping[str, Any]) -> Snapshot | None:
         tags = tuple(facts.get("tags") or ())
-        is_whole = all(is_inside(path, tuple(facts["paths"])) for path in STATE_PATHS)
-        if DRILL not in tags and not (is_whole and set(self._settings.tags) <= set(tags)):
+        if DRILL in tags:
+            is_meant = self._own_tag in tags
+        else:
+            is_whole = all(is_inside(path, tuple(facts["paths"])) for path in STATE_PATHS)
+            is_meant = is_whole and set(self._settings.tags) <= set(tags)
+        if not is_meant:
             return None
         return Snapshot(
             id=facts["id"],
@@ -70,11 +74,16 @@ class ResticRepository(ToolRepository[Settings]):
             tags=tags,
         )
 
+    @property
+    def _own_tag(self) -> str:
+        """What tells a drill's own snapshots of this endpoint from those of others with the same ``host``."""
+        return f"{DRILL}-of-{self._endpoint.name}"
+
     def _put(self, stage: Stage, run: str, created: datetime, deadline: Deadline) -> Snapshot:
         time = f"{created:%Y-%m-%d %H:%M:%S}"
-        options = ["--json", "--quiet", "--host", self._host, "--tag", DRILL, "--tag", f"{DRILL}-{run}", "--time", time]
-        tops = [path.strip("/") for path in STATE_PATHS]
-        ran = self._try(["backup", *options, "--force", *tops], deadline, stage)
+        tags = f"{DRILL},{DRILL}-{run},{self._own_tag}"
+        options = ["--json", "--quiet", "--force", "--host", self._host, "--tag", tags, "--time", time]
+        ran = self._try(["backup", *options, *(path.strip("/") for path in STATE_PATHS)], deadline, stage)
         summary = next((each for each in _parse_lines(ran.stdout) if each.get("message_type") == "summary"), {})
         name = str(summary.get("snapshot_id", ""))
         if ran.status != 0:

@@ -3,13 +3,15 @@
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from redrill.errors import BackupError, FleetError, MachineError
 from redrill.machine.protocol import Machine
@@ -49,6 +51,12 @@ _LINKS = (
 )
 
 
+def _check_trees(value: str) -> str:
+    if value.startswith("/") or not value.strip("./") or ".." in value.split("/"):
+        raise ValueError(f"{value!r} is no glob below the directory; write '{{endpoint}}' or 'hourly.*/{{endpoint}}'")
+    return value
+
+
 class Settings(Value):
     """What the fleet file may say to the repository ``rsync``.
 
@@ -60,7 +68,7 @@ class Settings(Value):
 
     directory: Path
     keep: int = Field(default=3, ge=1)
-    trees: str | None = None
+    trees: Annotated[str, AfterValidator(_check_trees)] | None = None
     stamp: str | None = None
 
 
@@ -76,7 +84,7 @@ class RsyncRepository:
         except ValidationError as error:
             raise FleetError(f"endpoints.{endpoint.name}.repository: {error}") from error
         self._endpoint = endpoint
-        self._directory = fleet.source.parent / self._settings.directory.expanduser()
+        self._directory = (fleet.source.parent / self._settings.directory.expanduser()).absolute()
         self._folder = self._directory / endpoint.name
         self._verified: dict[str, tuple[Manifest, str]] = {}
 
@@ -236,10 +244,11 @@ def _part_links(tree: Path, there: Mapping[str, bytes]) -> bool:
     """
     groups: dict[tuple[int, int], list[bytes]] = {}
     root = encode(str(tree))
-    for place, _, names in os.walk(root):
-        for path in (os.path.join(place, name) for name in names):  # noqa: PTH118 - the paths are bytes
+    for place, folders, names in os.walk(root):
+        # A link to a folder is among the folders.
+        for path in (os.path.join(place, name) for name in (*folders, *names)):  # noqa: PTH118 - the paths are bytes
             info = os.lstat(path)
-            if info.st_nlink > 1:
+            if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
                 groups.setdefault((info.st_dev, info.st_ino), []).append(path)
     wrong = []
     for group in groups.values():

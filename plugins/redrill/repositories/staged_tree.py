@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from redrill.errors import BackupError, MachineError, RestoreError
@@ -19,9 +18,9 @@ from redrill.model.values import STATE_PATHS
 from redrill.repositories.flags import apply_flags, read_flags
 from redrill.repositories.probe import require_room_for_attributes
 from redrill.repositories.restore import restore_tree
-from redrill.repositories.snapshot_folder import create_private, make_private_folder, remove_tree
+from redrill.repositories.snapshot_folder import make_private_folder, remove_tree
 from redrill.repositories.stored_tree import read_tree
-from redrill.repositories.streams import CHUNK, decompress
+from redrill.repositories.streams import decompress, feeding
 from redrill.repositories.tar_command import judge_words
 from redrill.repositories.tar_receive import receive
 
@@ -94,14 +93,10 @@ def fill(stage: Stage, machine: Machine, rules: Sequence[ChurnRule], deadline: D
     try:
         used = machine.run(_USED, deadline).text
         stage.require_room(int(used) if used.isdigit() else 0)
-        archive = stage.folder / "archive.tar.zst"
-        with create_private(archive) as file:
-            received = receive(machine, file.write, 1, deadline)
+        with feeding(lambda chunks: restore_tree(stage.machine, decompress(chunks), deadline)) as write:
+            received = receive(machine, write, 1, deadline)
         warnings = judge_words(received.trailer, received.manifest, rules)
         flags = read_flags(machine, received.manifest, deadline)
-        with archive.open("rb") as stored:
-            restore_tree(stage.machine, decompress(iter(partial(stored.read, CHUNK), b"")), deadline)
-        archive.unlink()
         _require_able(stage, received.manifest, deadline)
         with suppress(RestoreError):  # then they do not come back from the repository: that is told like all it loses
             apply_flags(stage.machine, flags.by_path or {}, deadline)

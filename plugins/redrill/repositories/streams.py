@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from threading import Semaphore
 from typing import IO, TypeVar, cast
@@ -93,6 +93,27 @@ def hand_over(chunks: Iterator[bytes], consume: Callable[[Iterator[bytes]], T]) 
         finally:
             _put(queue, None, future)
         return future.result()
+
+
+@contextmanager
+def feeding(consume: Callable[[Iterator[bytes]], object]) -> Iterator[Callable[[bytes], object]]:
+    """Yield a ``write`` for what ``consume`` reads in another thread; what that raises is raised here.
+
+    It has read all of it when the context is left well.
+    """
+    queue: Queue[bytes | None] = Queue(maxsize=1)
+    with ThreadPoolExecutor(1, "feed") as pool:
+        future = pool.submit(consume, iter(queue.get, None))
+
+        def write(chunk: bytes) -> None:
+            if not _put(queue, chunk, future):
+                future.result()
+
+        try:
+            yield write
+        finally:
+            _put(queue, None, future)
+        future.result()
 
 
 def _put(queue: "Queue[bytes | None]", chunk: bytes | None, future: "Future[T]") -> bool:

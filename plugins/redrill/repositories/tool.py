@@ -28,7 +28,7 @@ class Ran:
     def words(self) -> str:
         """The last of what it said, in one line."""
         text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
-        return " ".join(text[-2000:].split())
+        return " ".join(text[-1000:].split())
 
 
 class Password(NamedTuple):

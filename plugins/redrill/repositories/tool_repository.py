@@ -228,4 +228,4 @@ class ToolRepository(ABC, Generic[S]):
     @property
     def _where(self) -> str:
         repository = self._settings.repository
-        return f"'{repository}'" if isinstance(repository, str) else f"from {repository.origin}"
+        return f"'{self._location}'" if isinstance(repository, str) else f"from {repository.origin}"

@@ -80,7 +80,7 @@ def test_every_kind_stores_what_is_read_back_whole_and_leaves_nothing(tmp_path: 
         assert result.written == result.survived > 0
         assert (result.loss, result.lost_before_backup, result.altered, result.unknown) == (0.0, (), (), None)
     assert [name for name, each in results.items() if not each.shows_alterations] == ["numbers"]
-    assert canaries.clear(machine, soon()) == []
+    assert canaries.clear(machine, soon()) == {}
     assert sorted(path.name for path in root.rglob("*")) == ["etc", "home", "lib", "shop", "shop.db", "var"]
     with sqlite3.connect(root / "var/lib/shop.db") as database:
         assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("orders",)]

@@ -125,10 +125,14 @@ def test_an_older_snapshot_is_not_changed_by_a_newer_one(small, tmp_path):
 def test_files_that_were_one_at_the_last_snapshot_are_two_in_the_next(small, tmp_path):
     os.link(small / "etc/file", small / "etc/other")
     os.link(small / "etc/file", small / "etc/third")
+    (small / "etc/way").symlink_to("../var")
+    os.link(small / "etc/way", small / "etc/another-way", follow_symlinks=False)
     repository = open_repository(tmp_path)
     repository.create(LocalMachine(HOST, small), "first", soon())
     subprocess.run(["cp", "-a", small / "etc/other", small / "etc/copy"], check=True)
     (small / "etc/copy").rename(small / "etc/other")
+    subprocess.run(["cp", "-a", small / "etc/way", small / "etc/copy"], check=True)
+    (small / "etc/copy").rename(small / "etc/another-way")
     folder = (small / "etc").stat()
     snapshot = repository.create(LocalMachine(HOST, small), "second", soon())
     manifest = repository.verify(snapshot, soon())
@@ -332,6 +336,15 @@ def test_a_mirror_that_only_rsync_could_read_back_is_refused(small, tmp_path):
         repository.verify(repository.snapshots()[0], soon())
 
 
-def test_settings_are_checked(tmp_path):
-    with pytest.raises(FleetError, match=r"endpoints\.web-1\.repository: (.|\n)*keep"):
-        open_repository(tmp_path, keep=0)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"keep": 0}, "keep"),
+        ({"trees": ""}, "no glob"),
+        ({"trees": "/srv/*"}, "no glob"),
+        ({"trees": "../*"}, "no glob"),
+    ],
+)
+def test_settings_are_checked(tmp_path, settings, words):
+    with pytest.raises(FleetError, match=rf"endpoints\.web-1\.repository: (.|\n)*{words}"):
+        open_repository(tmp_path, **settings)

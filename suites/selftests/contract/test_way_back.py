@@ -60,7 +60,7 @@ def make_bench(folder: Path, target: Path | None = None) -> Bench:
         snapshot=snapshot,
         snapshot_manifest=repository.verify(snapshot, soon()),
         machine=machine,
-        provisioner=Offline(target) if target else None,
+        builder=Offline(target) if target else None,
         run="20261122T120000Z-abcd",
         started=datetime.now(UTC) - timedelta(minutes=1),
         evidence=evidence,

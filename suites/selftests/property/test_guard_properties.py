@@ -11,16 +11,15 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from redrill.drill import engine
 from redrill.drill.arm import arm
 from redrill.drill.authorize import authorize
 from redrill.drill.bench import Bench
 from redrill.drill.engine import run_drill
-from redrill.drill.stages import Stage
 from redrill.drill.guards.token import write_token
 from redrill.drill.planning import Request, make_plan
 from redrill.drill.progress import LineProgress
 from redrill.drill.redeploy import redeploy
+from redrill.drill.stages import Stage
 from redrill.errors import GuardError
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Backend, Endpoint, Fleet
@@ -188,10 +187,7 @@ def drill(folder: Path, inventory: Inventory) -> list[str]:
     fleet = build(folder, inventory)
     FakeProvisioner.destroyed = []
     request = Request(fleet, fleet.endpoints, Mode.REPLACE, inventory.environment or None)
-    with (
-        patch("redrill.drill.reach.load_backend", lambda _group, _kind: FakeProvisioner),
-        patch.object(engine, "STAGES", stages_of(folder, inventory)),
-    ):
+    with patch("redrill.drill.reach.load_backend", lambda _group, _kind: FakeProvisioner):
         plan, _ = make_plan(request, NOW)
         old, _ = make_plan(request, NOW - timedelta(hours=2))
         ids = {"as planned": plan.id, "nothing": None, "tampered": plan.id[:-16] + "0" * 16, "stale": old.id}
@@ -201,7 +197,8 @@ def drill(folder: Path, inventory: Inventory) -> list[str]:
             return FakeProvisioner.destroyed
         (folder / "run").mkdir()
         progress = LineProgress(StringIO())
-        run_drill(fleet, fleet.endpoints, Mode.REPLACE, folder / "run", progress, authorized=authorized)
+        stages = stages_of(folder, inventory)
+        run_drill(fleet, fleet.endpoints, Mode.REPLACE, folder / "run", progress, authorized=authorized, stages=stages)
     return FakeProvisioner.destroyed
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from redrill.drill.vanilla import FENCE
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import ImageFacts, Location
@@ -105,6 +106,27 @@ class SameBootProvisioner(TreeProvisioner):
         return location
 
 
+class KeepsOptOfTheOldProvisioner(TreeProvisioner):
+    """Carries /opt over to the system that gets nothing back."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        with tempfile.TemporaryDirectory() as kept:
+            subprocess.run(["cp", "-a", f"{self._root}/opt/.", kept], check=True)
+            root = super().redeploy_stopped(deadline)
+            if self._run and self._run.endswith(FENCE):
+                subprocess.run(["cp", "-a", f"{kept}/.", root / "opt"], check=True)
+        return root
+
+
+class OnlyStartsProvisioner(TreeProvisioner):
+    """Starts the old system again where one was to be made that gets nothing back."""
+
+    def redeploy_stopped(self, deadline: Deadline) -> Path:
+        if self._run and self._run.endswith(FENCE):
+            return self._root
+        return super().redeploy_stopped(deadline)
+
+
 class SpoilingRepository(TarRepository):
     """Restores what was backed up, then spoils it: between the restore and the comparison something goes on."""
 
@@ -155,6 +177,8 @@ PROVISIONERS = {
     "other-image": OtherImageProvisioner,
     "rebuilt-image": RebuiltImageProvisioner,
     "same-boot": SameBootProvisioner,
+    "keeps-opt-of-the-old": KeepsOptOfTheOldProvisioner,
+    "only-starts": OnlyStartsProvisioner,
 }
 REPOSITORIES = {
     "loses-file": LosesFileRepository,

@@ -64,7 +64,8 @@ def is_clean(name: str) -> bool:
 def find_traces(name: str) -> list[str]:
     """Return every process, mount, link, control group and directory of the lab ``name``."""
     place = LabPlace(name)
-    machines = [place.endpoint(endpoint).machine for endpoint in ("web-1", "db-1", "kv-1", "logs-1")]
+    names = ("web-1", "db-1", "kv-1", "logs-1", "web-1b", "db-1b", "kv-1b")
+    machines = [place.endpoint(name).machine for name in names]
     links = {place.bridge, *(f"vb-{machine}" for machine in machines)}
     directories = [place.directory, *(Path("/run/systemd/nspawn/propagate") / machine for machine in machines)]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from redrill.model.values import Mode
+
 _AGENT = "/etc/systemd/system/boot-agent.service"
 _SCRIPT = "/etc/boot-agent"
 
@@ -13,9 +15,9 @@ class Fault:
     """One violation on one endpoint, and the tests that must turn red: exactly these, of all tests of the endpoint.
 
     ``plant`` and ``heal`` are shell programs that run on the live endpoint before its drill and after it; what the
-    redeploy itself removes needs no ``heal``. ``fleet`` is what the fleet file says of the endpoint during the drill.
-    ``waivers`` are those that the fleet has meanwhile, by their ids. ``needs_rebuild``: afterwards the endpoint is
-    brought back to its Day 1, for nothing less heals it.
+    redeploy itself removes needs no ``heal``. ``fleet`` is what the fleet file says of the endpoint during the drill,
+    and ``files`` stand beside it, by their names. ``waivers`` are those that the fleet has meanwhile, by their ids.
+    ``needs_rebuild``: afterwards the endpoint is brought back to its Day 1, for nothing less heals it.
     """
 
     name: str
@@ -25,8 +27,10 @@ class Fault:
     plant: str = ""
     heal: str = ""
     fleet: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     waivers: Mapping[str, Any] = field(default_factory=dict)
     needs_rebuild: bool = False
+    mode: Mode = Mode.REPLACE
 
 
 def fault(name: str, endpoint: str, red: str | tuple[str, ...], why: str, plant: str = "", **more: object) -> Fault:
@@ -40,11 +44,12 @@ def _test_id(test: str, endpoint: str) -> str:
     return f"test_{name}[{endpoint}-{application}]" if application else f"test_{name}[{endpoint}]"
 
 
-def at_boot(script: str) -> str:
+def at_boot(script: str, order: str = "") -> str:
     """Plant an agent in /etc that runs ``script`` at every boot: it comes back with the backup and acts for the first
-    time when the restored system starts."""
+    time when the restored system starts. ``order`` is such as 'Before=nginx.service'."""
     unit = f"""[Unit]
 Description=An agent that runs at every boot
+{order}
 
 [Service]
 Type=oneshot

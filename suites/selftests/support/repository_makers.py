@@ -51,10 +51,11 @@ def open_repository(kind: str, folder: Path, churn: tuple[str, ...] = (), **sett
     return made
 
 
-def flip(file: Path) -> None:
-    """Flip a bit in the middle of a file."""
+def flip(file: Path, every: int = 0) -> None:
+    """Flip a bit in the middle of a file, or one in every so many bytes."""
     data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
+    for position in range(every, len(data), every) if every else (len(data) // 2,):
+        data[position] ^= 1
     mode = file.stat().st_mode
     file.chmod(0o600)
     file.write_bytes(data)
@@ -102,10 +103,10 @@ def _damage_tar(folder: Path) -> None:
 
 
 def damage_contents(folder: Path) -> None:
-    """Flip a bit in every file of a tool's repository that is large enough to hold contents."""
+    """Flip bits all over every file of a tool's repository that is large enough to hold contents."""
     for file in (folder / "repository/data").rglob("*"):
         if file.is_file() and file.stat().st_size > 100_000:
-            flip(file)
+            flip(file, every=50_000)
 
 
 @cache

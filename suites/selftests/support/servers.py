@@ -28,7 +28,14 @@ def running_name_server(record: str) -> Iterator[int]:
     """Run a name server that knows one name, as dnsmasq says it: '/shop.example/198.18.0.1'; yield its port."""
     port = free_port(socket.SOCK_STREAM)
     options = [f"--port={port}", f"--address={record}", "--listen-address=127.0.0.1", "--bind-interfaces"]
-    quiet = ["--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root", f"--local={record[: record.rindex('/') + 1]}"]
+    quiet = [
+        "--no-daemon",
+        "--no-resolv",
+        "--no-hosts",
+        "--conf-file=/dev/null",
+        "--user=root",
+        f"--local={record[: record.rindex('/') + 1]}",
+    ]
     with _running(["dnsmasq", *quiet, *options], port):
         yield port
 

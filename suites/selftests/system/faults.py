@@ -3,82 +3,17 @@
 Run it (``python -m selftests.system.faults``, with ``suites`` on the path) to print it as a Markdown table.
 """
 
-from selftests.support.planting import Fault, drop_in, fault, no_drop_in
+from selftests.support.planting import Fault, fault
 from selftests.system.faults_of_desired_state import UNDONE
 from selftests.system.faults_of_files import OF_FILES
 from selftests.system.faults_of_hosts import AT_BOOT, BY_HAND
 from selftests.system.faults_of_identity import IDENTITY_FAULTS
 from selftests.system.faults_of_leaks import LOST, OWNERS
+from selftests.system.faults_of_modes import ELSEWHERE
+from selftests.system.faults_of_recovery import RECOVERY
 from selftests.system.faults_of_runtime import IN_MEMORY
 from selftests.system.faults_of_vendor import OF_ETC, OF_VENDOR
 from selftests.system.faults_of_waivers import OF_WAIVERS
-
-SHORT_RTO = {"objectives": {"rto": "5s"}}
-NEVER_HEALTHY = "An application that never comes back also misses its recovery time, whatever that is."
-
-
-RECOVERY = (
-    fault(
-        "an application reads its pages from /opt",
-        "web-1",
-        ("nothing_leaks", "application_is_healthy:shop", "recovery_time_is_within_its_objective:shop"),
-        f"The leak says what is lost, the health check that it matters. {NEVER_HEALTHY}",
-        "mkdir /opt/shop && echo ok >/opt/shop/health && "
-        "sed -i 's|location = /health {|& root /opt/shop;|' /etc/nginx/sites-available/shop && systemctl reload nginx",
-        heal="sed -i 's| root /opt/shop;||' /etc/nginx/sites-available/shop && systemctl reload nginx",
-        fleet=SHORT_RTO,
-    ),
-    fault(
-        "a page of the database is corrupt on disk",
-        "db-1",
-        ("application_is_healthy:postgresql", "recovery_time_is_within_its_objective:postgresql"),
-        f"The page cache hides it, the backup keeps it faithfully; only a restart tells. {NEVER_HEALTHY}",
-        'cd / && ask() { runuser -u postgres -- psql -At shop -c "$1"; } && ask "VACUUM orders" && '
-        "ask 'SELECT count(*) FROM orders' && ask CHECKPOINT && "
-        "file=$(ask \"SELECT pg_relation_filepath('orders')\") && "
-        "dd if=/dev/urandom of=/var/lib/postgresql/15/main/$file bs=1 seek=820000 count=64 conv=notrunc",
-        fleet=SHORT_RTO,
-        needs_rebuild=True,
-    ),
-    fault(
-        "an application starts too slowly",
-        "kv-1",
-        "recovery_time_is_within_its_objective:redis",
-        "It does come back, but later than the business was told.",
-        drop_in("redis-server.service", "[Service]\\nExecStartPre=+/bin/sleep 7\\n"),
-        heal=no_drop_in("redis-server.service"),
-        fleet=SHORT_RTO,
-    ),
-    fault(
-        "an application answers once and then refuses",
-        "web-1",
-        (
-            "application_is_healthy:shop",
-            "recovery_time_is_within_its_objective:shop",
-            "health_does_not_flap:shop",
-        ),
-        f"A single good answer is no recovery: health must hold. {NEVER_HEALTHY}",
-        "echo 'limit_req_zone $host zone=all:1m rate=6r/m;' >/etc/nginx/conf.d/limit.conf && "
-        "sed -i 's|root /var/www/shop;|& limit_req zone=all;|' /etc/nginx/sites-available/shop",
-        heal="rm /etc/nginx/conf.d/limit.conf && "
-        "sed -i 's| limit_req zone=all;||' /etc/nginx/sites-available/shop && systemctl reload nginx",
-        fleet=SHORT_RTO,
-    ),
-    fault(
-        "the objective is shorter than any recovery",
-        "db-1",
-        "recovery_time_is_within_its_objective:postgresql",
-        "The time is measured from the wipe and compared with what the fleet file promises.",
-        fleet={"objectives": {"rto": "1ms"}},
-    ),
-    fault(
-        "a store acknowledges writes that only memory holds",
-        "kv-1",
-        "no_acknowledged_write_is_lost:redis",
-        "Somebody switched the append-only file off in the running server to make it faster.",
-        "REDISCLI_AUTH=$(cat /etc/shop/redis-password) redis-cli -e CONFIG SET appendonly no",
-    ),
-)
 
 QUIET = "[Journal]\\nMaxLevelStore=warning\\n"
 
@@ -244,6 +179,7 @@ FAULTS = (
     + IN_MEMORY
     + OF_ETC
     + UNDONE
+    + ELSEWHERE
 )
 
 NOT_BY_A_FAULT = {
@@ -252,6 +188,19 @@ NOT_BY_A_FAULT = {
     "test_system_equals_the_vendor": "endpoints without an image are observed, not drilled; 'test_vendor.py' does that",
     "test_neighbours_were_not_harmed": "a drill does not harm others by itself; 'test_outages.py' has somebody do so",
     "test_dependency_outage_is_tolerated": "it takes two endpoints that need each other; 'test_outages.py' has them",
+    **dict.fromkeys(
+        (
+            "test_image_boots_and_is_reachable",
+            "test_fresh_identity_is_nobodys",
+            "test_state_paths_are_those_of_the_image",
+            "test_nothing_of_the_old_endpoint_is_left",
+            "test_new_host_is_another_one",
+            "test_new_host_has_its_name",
+            "test_wanted_host_is_left",
+        ),
+        "only modes 'vanilla' and 'relocate' judge it; 'test_modes.py' plants its faults",
+    ),
+    "test_what_the_image_enables_is_up": "only mode 'vanilla' judges it; 'test_modes_lab.py' plants its fault",
     "test_identity_is_its_own": "a duplicate turns both endpoints red; 'test_fleet_view.py' plants them",
     "test_endpoint_is_like_its_role": "a majority needs three endpoints of a role; 'test_fleet_view.py' has them",
 }
@@ -259,10 +208,11 @@ NOT_BY_A_FAULT = {
 
 
 def rounds(faults: tuple[Fault, ...] = FAULTS) -> list[list[Fault]]:
-    """Return the faults as drills of the fleet: at most one fault an endpoint, in the order of the catalogue."""
+    """Return the faults as drills of the fleet: of one mode, at most one fault an endpoint, as the catalogue goes."""
     made: list[list[Fault]] = []
     for each in faults:
-        free = (row for row in made if all(other.endpoint != each.endpoint for other in row))
+        same = [row for row in made if row[0].mode is each.mode]
+        free = (row for row in same if all(other.endpoint != each.endpoint for other in row))
         row = next(free, None)
         if row is None:
             made.append(row := [])

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from redrill.drill import finish
-from redrill.drill.stages import REPLACE_STAGES
 from redrill.drill.halt import Halt
 from redrill.drill.journal import Journal, read_journal
 from redrill.drill.resume import find_quarantined
+from redrill.drill.stages import REPLACE_STAGES
 from redrill.errors import Exit, ProvisionError, RedrillError
 from redrill.model.manifest import compare
 from redrill.model.record import Step

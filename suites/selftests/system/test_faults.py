@@ -25,6 +25,14 @@ from selftests.system.faults import FAULTS, NOT_BY_A_FAULT, rounds
 
 LAB = ("web-1", "db-1", "kv-1")
 
+_PRICES = """
+echo 'limit_req_zone $server_name zone=all:1m rate=50r/s; limit_req zone=all burst=20 nodelay;' \\
+    >/etc/nginx/conf.d/limit.conf
+echo 42 >/var/www/html/prices
+systemctl --quiet enable --now nginx.service
+"""
+"""What makes the sink a neighbour that answers a few at once, and turns away who asks more."""
+
 
 @dataclass
 class Range:
@@ -56,8 +64,10 @@ class Range:
         """Drill the endpoints of the faults, with what each says in the fleet file."""
         settings = {each.endpoint: each.fleet for each in faults if each.endpoint in LAB}
         waivers = {key: value for each in faults for key, value in each.waivers.items()}
+        for file, text in (item for each in faults for item in each.files.items()):
+            (self.folder / file).write_text(text)
         fleet = derive_fleet(self.lab, self.folder / f"{name}.yml", settings, waivers)
-        return run_redrill(fleet, self.folder / name, "--redrill-mode=replace", *map(_choose, settings))
+        return run_redrill(fleet, self.folder / name, f"--redrill-mode={faults[0].mode}", *map(_choose, settings))
 
     def _drill_tree(self, fault: Fault) -> Drilled:
         fleet = derive_fleet(self.trees, self.trees.with_name("faulty.yml"), {fault.endpoint: fault.fleet})
@@ -100,6 +110,18 @@ def derive_fleet(base: Path, path: Path, settings: dict[str, Any], waivers: Mapp
     return path
 
 
+def faults_fleet(folder: Path) -> Path:
+    """Write the fleet of the lab in which faults are planted: that of every lab, with a neighbour that can be hurt."""
+    path = lab_fleet(folder, "faults", "198.18.30")
+    document = yaml.safe_load(path.read_text())
+    sink, day1 = document["roles"]["sink"], folder / "sink.sh"
+    day1.write_text(Path(sink["day1"]).read_text() + _PRICES)
+    sink["day1"] = str(day1)
+    sink["applications"]["prices"] = {"http": {"path": "/prices", "expect": "42"}}
+    path.write_text(json.dumps(document, indent=1))
+    return path
+
+
 def _choose(endpoint: str) -> str:
     return f"--redrill-endpoint={endpoint}"
 
@@ -109,7 +131,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     folder = tmp_path_factory.mktemp("faults")
     backends = folder / "backends"
     faulty_backends.install(backends)
-    made = Range(folder, lab_fleet(folder, "faults", "198.18.30"), tree_fleet(folder))
+    made = Range(folder, faults_fleet(folder), tree_fleet(folder))
     down(made.fleet, print)
     with pytest.MonkeyPatch.context() as patch:
         path = (str(backends), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from redrill.drill.stages import REPLACE_STAGES
 from redrill.drill.journal import read_journal
 from redrill.drill.resume import find_quarantined
+from redrill.drill.stages import REPLACE_STAGES
 from redrill.model.record import Step
 from selftests.support.drills import Drilled, resume_run, run_redrill
 from selftests.support.world import ENDPOINT, World

@@ -3,20 +3,32 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import yaml
 
+from redrill.analysis.drift import Drift
+from redrill.cli import main
+from redrill.drill import settle
+from redrill.drill.authorize import remember_plan
 from redrill.drill.crash import VARIABLE
 from redrill.drill.engine import resume_drill, run_drill
+from redrill.drill.planning import Request, make_plan
 from redrill.drill.resume import find_quarantined
+from redrill.errors import ProvisionError
 from redrill.minimise.logbook import EVIDENCE, Limits
 from redrill.minimise.report import FILE, Report
 from redrill.minimise.stage import Minimiser
-from redrill.model.record import DrillRecord
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Fleet
+from redrill.model.record import DrillRecord, Location
 from redrill.model.values import Mode
+from redrill.provisioners.tree import TreeProvisioner
 from redrill.repositories.tar import TarRepository
 from selftests.support.children import in_child
+from selftests.support.engine import authorize_one
 from selftests.support.history import violations
 from selftests.support.world import ENDPOINT, Injector, World
 
@@ -31,6 +43,7 @@ WIDE = Limits()
 def small(world: World) -> World:
     """The world of a directory whose application is believed at once."""
     world.change("hold: 200ms", "hold: 1ms")
+    world.change("rto: 30s", "rto: 1s")
     return world
 
 
@@ -114,7 +127,8 @@ def test_what_the_image_has_and_the_backup_has_not_may_have_to_go(small: World) 
     small.require_recovered(record)
 
 
-def test_the_leaked_path_that_an_application_needs_is_found(small: World) -> None:
+def test_the_leaked_path_that_an_application_needs_is_found(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settle, "_LEAST_PATIENCE", 1.0)
     for name in ("plugin/code", "plugin/deep/data", "other/file"):
         (small.root / "opt" / name).parent.mkdir(parents=True, exist_ok=True)
         (small.root / "opt" / name).write_text(name)
@@ -129,7 +143,10 @@ def test_the_leaked_path_that_an_application_needs_is_found(small: World) -> Non
     assert "needs what no backup has: /opt/plugin/deep/data" in report.conclude()
 
 
-def test_an_application_that_nothing_brings_back_ends_the_search_early(small: World) -> None:
+def test_an_application_that_nothing_brings_back_ends_the_search_early(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle, "_LEAST_PATIENCE", 1.0)
     (small.root / "run/only-now").touch()
     asks_for(small, 'test -e "$ROOT/run/only-now"')
     report, record = search(small)
@@ -143,6 +160,7 @@ def test_a_search_that_reaches_its_limit_says_so_and_restores_everything(small: 
     report, record = search(small, Limits(trials=4))
     assert report.trials == 5
     assert (report.is_minimal, report.is_confirmed, report.is_known) == (False, True, False)
+    assert {row[1] for row in report.rows()} == {"perhaps necessary"}
     small.require_recovered(record)
 
 
@@ -199,3 +217,80 @@ def test_a_search_that_died_is_resumed_into_the_full_restore(
         return
     assert [each.endpoint for each in find_quarantined(small.folder / "runs")] == [ENDPOINT]
     small.require_recovered(small.resume())
+
+
+def test_a_system_that_does_not_come_up_is_believed_only_when_it_happens_again(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, boot = iter(range(1000)), TreeProvisioner.boot
+
+    def fail_at_times(self: TreeProvisioner, deadline: Deadline) -> Location:
+        if next(number) in (1, 4, 9):
+            raise ProvisionError("There is no room for another system at the moment.")
+        return boot(self, deadline)
+
+    monkeypatch.setattr(TreeProvisioner, "boot", fail_at_times)
+    report, record = search(small)
+    assert report.is_known
+    assert {part.path for part in report.needed} == NEEDED
+    small.require_recovered(record)
+
+
+def test_the_command_shows_each_trial_the_table_and_the_verdict(
+    small: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small.folder)
+    assert main(["minimise", str(small.fleet.source), ENDPOINT, "--environment", "lab"]) == 0
+    output = capsys.readouterr().out
+    assert "trial   1  recovered" in output
+    assert all(path in output for path in NEEDED)
+    assert f"To recover '{ENDPOINT}', 3 paths of the backup" in output
+    assert output.splitlines()[-1] == f"'{ENDPOINT}' has its whole backup again, verified, and is healthy."
+    assert small.unlike() == []
+
+
+def test_the_command_wipes_nothing_without_the_guards(
+    small: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small.folder)
+    command = ["minimise", str(small.fleet.source), ENDPOINT]
+    assert main(command) == 10
+    assert main([*command, "--plan", "--environment", "lab"]) == 0
+    printed = capsys.readouterr().out
+    assert "to wipe again and again for the minimal restore set" in printed
+    plan = printed.split("--confirm ")[1].strip()
+    drill = plan_of_a_drill(small)
+    assert main([*command, "--environment", "lab", "--confirm", drill]) == 10
+    assert drill.partition("-")[2] != plan.partition("-")[2]
+    assert "the purpose changed" in capsys.readouterr().err
+    small.require_as_it_was()
+
+
+def plan_of_a_drill(world: World) -> str:
+    """Make and keep the plan of a mere drill, and return its id."""
+    request = Request(world.fleet, (world.fleet.endpoint(ENDPOINT),), Mode.REPLACE, "lab")
+    made, _ = make_plan(request, datetime.now(UTC))
+    remember_plan(made)
+    return made.id
+
+
+def test_a_real_system_is_searched_and_gets_everything_back(lab: Fleet, tmp_path: Path) -> None:
+    minimiser, endpoints = Minimiser(Limits(trials=5), print), (lab.endpoint("web-1"),)
+    authorized = authorize_one(lab, "web-1")
+    (record,) = run_drill(
+        lab,
+        endpoints,
+        Mode.REPLACE,
+        tmp_path,
+        Injector(),
+        authorized=authorized,
+        stages={Mode.REPLACE: minimiser.stages()},
+    )
+    report = minimiser.report
+    assert report is not None
+    assert (report.recovers, report.is_confirmed, report.trials) == (True, True, 6), report
+    evidence = [json.loads(line) for line in (tmp_path / "records/web-1" / EVIDENCE).read_text().splitlines()]
+    assert [trial["recovered"] for trial in evidence if trial["restored"] == []] == [False]
+    drift = Drift(tmp_path, lab, record, lab.endpoint("web-1"))
+    assert (record.failure, drift.restored()) == (None, [])
+    assert record.applications["shop"].healthy

@@ -1,7 +1,6 @@
 """The lab comes back from trees that rsync keeps, and from what its owner's commands save."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.model.fleet import Fleet
 from selftests.support.drills import run_redrill
-from selftests.support.labs import LAB_FLEET, lab_fleet
+from selftests.support.labs import lab_fleet
 
 LAB, SUBNET = "selftest-trees", "198.18.45"
 TAR = f"repository: {{kind: tar, directory: /var/lib/redrill/labs/{LAB}/backups}}"
@@ -39,11 +38,8 @@ esac
 
 @pytest.fixture(scope="module")
 def fleet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The lab's fleet with two rsync repositories and one of commands; its image has rsync."""
+    """The lab's fleet with two rsync repositories and one of commands."""
     folder = tmp_path_factory.mktemp("trees")
-    shutil.copytree(LAB_FLEET.parents[1] / "images", folder / "images")
-    image = folder / "images/debian-12-lab/image.yml"
-    image.write_text(image.read_text().replace("  - redis-server\n", "  - redis-server\n  - rsync\n"))
     file = lab_fleet(folder, LAB, SUBNET)
     key = f"/var/lib/redrill/labs/{LAB}/id_ed25519"
     owners = folder / "owners"
@@ -54,7 +50,7 @@ def fleet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = {"kind": "command", "create": commands["save"], "snapshots": commands["list"], "open": commands["open"]}
     rsync = {"kind": "rsync", "directory": str(folder / "trees")}
     kinds = iter((rsync, rsync, {**settings, "staging": str(folder / "staging")}))
-    text = file.read_text().replace(f"{LAB_FLEET.parents[1]}/images/", f"{folder}/images/")
+    text = file.read_text()
     while TAR in text:
         text = text.replace(TAR, f"repository: {json.dumps(next(kinds))}", 1)
     file.write_text(text)

@@ -307,11 +307,8 @@ def test_the_schema_knows_every_key_of_the_file_and_the_settings_of_each_kind():
     assert "address" in definitions["endpoint"]["properties"]
     assert not {"name", "role", "address"} & set(definitions["shared"]["properties"])
     assert definitions["provisioner"]["properties"]["kind"]["enum"] == ["nspawn", "tree"]
-    (tar,) = [
-        branch["then"]
-        for branch in definitions["repository"]["allOf"]
-        if branch["if"]["properties"]["kind"]["const"] == "tar"
-    ]
+    branches = definitions["repository"]["allOf"]
+    (tar,) = [each["then"] for each in branches if each["if"]["properties"]["kind"]["const"] == "tar"]
     assert (set(tar["properties"]), tar["additionalProperties"]) == (
         {"kind", "directory", "mirrors", "password"},
         False,

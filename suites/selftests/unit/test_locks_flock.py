@@ -50,8 +50,8 @@ def test_a_fleet_that_says_nothing_locks_on_a_disk_and_not_in_a_folder_named_by_
         ("{kind: flok}", "2:15: locks.kind: There is no backend 'flok' in redrill.locks; installed are: 'flock', "),
         ("{kind: flock, foldr: x}", "2:22: locks.foldr: unknown key 'foldr'; did you mean 'folder'?"),
         ("{kind: postgresql}", "2:8: locks.url: 'url' is missing; add it."),
-        ("{kind: postgresql, url: mysql://a@b/c}", "2:32: locks.url.text: 'mysql://a@b/c' is no URL of a database; "),
-        ("{kind: postgresql, url: postgresql://a:secret@b/c}", "2:32: locks.url.text: the URL holds a password; write"),
+        ("{kind: postgresql, url: mysql://a@b/c}", "2:32: locks.url: 'mysql://a@b/c' is no URL of a database; "),
+        ("{kind: postgresql, url: postgresql://a:secret@b/c}", "2:32: locks.url: the URL holds a password; write"),
     ],
 )
 def test_a_mistake_in_the_locks_of_a_fleet_file_is_told_with_its_place(

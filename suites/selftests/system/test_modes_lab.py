@@ -1,0 +1,82 @@
+"""Modes 'vanilla' and 'relocate' on real endpoints: a web server, a database and a key-value store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from redrill.lab.lab import status
+from redrill.model.deadline import Deadline
+from redrill.model.fleet import Fleet
+from selftests.support.drills import Drilled, run_redrill
+from selftests.support.labs import connect, running_lab
+
+ADDRESS = "198.18.83.11"
+SITE = "/etc/nginx/sites-available/shop"
+
+
+@pytest.fixture(scope="module")
+def modes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A lab whose endpoints are as they were after each test."""
+    with running_lab(tmp_path_factory.mktemp("modes"), "modes", "198.18.83") as fleet:
+        yield fleet
+
+
+def run_on(fleet: Fleet, endpoint: str, command: str) -> str:
+    machine = connect(fleet, endpoint)
+    try:
+        return machine.run(command, Deadline.after(30)).checked().text
+    finally:
+        machine.close()
+
+
+def drill_web(fleet: Fleet, mode: str, reports: Path, **settings: object) -> Drilled:
+    """Drill the web server, of which the fleet file says something more."""
+    document = yaml.safe_load(fleet.source.read_text())
+    document["endpoints"]["web-1"] |= settings
+    file = fleet.source.with_name(f"{mode}.yml")
+    file.write_text(yaml.safe_dump(document))
+    return run_redrill(file, reports, f"--redrill-mode={mode}", "--redrill-endpoint=web-1")
+
+
+@pytest.mark.parametrize("mode", ["vanilla", "relocate"])
+def test_the_whole_sample_fleet_passes(modes: Fleet, tmp_path: Path, mode: str) -> None:
+    drilled = run_redrill(modes.source, tmp_path, f"--redrill-mode={mode}")
+    assert (drilled.red, drilled.verdict["decision"], drilled.status) == (set(), "APPROVE", 0), drilled.output
+    assert {name: row.state for row in status(modes) for name in [row.endpoint]} == dict.fromkeys(
+        ["web-1", "db-1", "kv-1", "logs-1"], "running"
+    )
+
+
+def test_a_new_host_answers_by_its_own_name_and_keys(modes: Fleet, tmp_path: Path) -> None:
+    keys = run_on(modes, "web-1", "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub")
+    boot = run_on(modes, "web-1", "cat /proc/sys/kernel/random/boot_id")
+    drilled = drill_web(modes, "relocate", tmp_path, restore="live")
+    assert (drilled.red, drilled.status) == (set(), 0), drilled.output
+    record = drilled.records["web-1"]
+    assert (record["restored"], record["after"]["hostname"]) == ("live", "web-1b")
+    sent = {message["stage"]: message["arrived_hostname"] for message in record["messages"]}
+    assert sent == {"before": "web-1", "after": "web-1b"}
+    assert run_on(modes, "web-1", "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub") == keys
+    assert run_on(modes, "web-1", "cat /proc/sys/kernel/random/boot_id") != boot
+
+
+def test_a_unit_that_does_not_run_on_the_image_alone_is_seen(modes: Fleet, tmp_path: Path) -> None:
+    drilled = drill_web(modes, "vanilla", tmp_path, vanilla={"units": ["nginx.service"]})
+    assert drilled.red == {"test_what_the_image_enables_is_up[web-1]"}, drilled.output
+    assert "nginx.service: inactive (dead)" in drilled.output
+
+
+def test_a_hard_coded_address_turns_its_application_red_and_nothing_else(modes: Fleet, tmp_path: Path) -> None:
+    old, new = "listen 80 default_server;", f"listen {ADDRESS}:80;"
+    run_on(modes, "web-1", f"sed -i 's/{old}/{new}/' {SITE} && systemctl restart nginx")
+    try:
+        drilled = drill_web(modes, "relocate", tmp_path, objectives={"rto": "10s"})
+        left = {row.endpoint: row.state for row in status(modes)}
+    finally:
+        run_on(modes, "web-1", f"sed -i 's/{new}/{old}/' {SITE} && systemctl restart nginx")
+    assert drilled.red == {"test_application_is_healthy[web-1-shop]"}, drilled.output
+    assert f"{SITE}:2: {new} (names the address of the old host)" in drilled.output
+    assert left["web-1b"] == "stopped", "nobody could look for the reason any more"
+    assert left["web-1"] == "running"
