@@ -225,7 +225,7 @@ def quarantine(reports: Path) -> int:
     if not rows:
         click.echo(f"No endpoint is quarantined by a run below '{reports}'.")
         return Exit.APPROVE
-    print_table("quarantined", ("endpoint", "wiped at", "run", "why"), rows)
+    print_table("quarantined", ("endpoint", "down since", "run", "why"), rows)
     click.echo("Finish them with 'redrill resume RUN', or give them up with 'redrill abandon RUN ENDPOINT --reason …'.")
     return Exit.QUARANTINED
 

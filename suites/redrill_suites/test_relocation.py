@@ -6,7 +6,7 @@ from redrill.analysis.drift import fact_of
 from redrill.errors import UnknownFactError
 from redrill.model.fleet import Endpoint
 from redrill.model.observation import Observation
-from redrill.model.record import DrillRecord, Relocation
+from redrill.model.record import DrillRecord, RelocationFacts
 from redrill_suites.messages import tell
 
 pytestmark = pytest.mark.redrill_requires("relocation")
@@ -15,7 +15,7 @@ NOT_ANOTHER = "the new host must be made anew under its own name; mend the provi
 ITS_OWN = ("machine-id", "ssh-host-private-keys", "hardware-address")
 
 
-def relocation_of(record: DrillRecord) -> Relocation:
+def relocation_of(record: DrillRecord) -> RelocationFacts:
     if record.relocation is None:
         raise UnknownFactError(f"Nobody knows whereto '{record.endpoint}' has moved.")
     return record.relocation

@@ -8,7 +8,6 @@ from redrill.analysis.grading import Change
 from redrill.model.finding import Finding, Severity
 from redrill.probes.identity_classes import IDENTITY_CLASSES
 
-_GENERATED = "the new host has one of its own, as it must"
 _BY_PROVISIONER = "the provisioner writes it anew for every host"
 
 

@@ -32,7 +32,7 @@ from redrill.model.record import (
     LogMessage,
     Marker,
     Phase,
-    Relocation,
+    RelocationFacts,
     SnapshotFacts,
     Step,
     VanillaFacts,
@@ -60,7 +60,7 @@ class Evidence:
     snapshot: SnapshotFacts | None = None
     restored_manifest: Path | None = None
     vanilla: VanillaFacts | None = None
-    relocation: Relocation | None = None
+    relocation: RelocationFacts | None = None
     wiped_at: datetime | None = None
     canaries: dict[str, CanaryResult] = field(default_factory=dict)
     neighbours: list[NeighbourResult] = field(default_factory=list)

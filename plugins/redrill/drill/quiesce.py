@@ -18,7 +18,7 @@ _JOURNAL = ("journalctl --rotate --quiet", "journalctl --sync --quiet")
 
 
 def quiesce(bench: Bench, deadline: Deadline) -> None:
-    """Stop or freeze the units that own data, and close the journal's files; MachineError when one does not stand still.
+    """Stop or freeze the units that own data, and close the journal's files; MachineError when one goes on.
 
     That it is begun is written down before: ``go_on`` undoes it, also in another process.
     """

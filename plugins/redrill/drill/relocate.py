@@ -12,7 +12,7 @@ from redrill.drill.steady import wait_for_system
 from redrill.drill.take_down import begin_outage, remember_boot, require_armed, take_down
 from redrill.errors import CleanupError, GuardError, ProvisionError, RedrillError, SettleTimeoutError
 from redrill.model.deadline import Deadline, wait_until
-from redrill.model.record import Relocation
+from redrill.model.record import RelocationFacts
 from redrill.provisioners.protocol import Provisioner, Removable, Roomy, Stoppable
 
 _HEALTH_SECONDS = 120.0
@@ -28,7 +28,9 @@ def stop(bench: Bench, deadline: Deadline) -> None:
     if not isinstance(old, Stoppable) or new is None or home is None or bench.builder is None:
         raise GuardError(f"Endpoint '{name}' must not be stopped: nobody could start it again.")
     remember_boot(bench)
-    bench.evidence.relocation = Relocation(name=new.name, old=home, new=destination_of(bench.endpoint, bench.builder))
+    bench.evidence.relocation = RelocationFacts(
+        name=new.name, old=home, new=destination_of(bench.endpoint, bench.builder)
+    )
     take_down(bench)
     begin_outage(bench, is_resumed=is_resumed)
     bench.disconnect()
@@ -100,7 +102,7 @@ def _is_healthy(bench: Bench, name: str, asker: Asker, is_last_try: bool) -> boo
     return None if ill else True
 
 
-def _relocation(bench: Bench) -> Relocation:
+def _relocation(bench: Bench) -> RelocationFacts:
     if bench.evidence.relocation is None:
         raise ProvisionError(f"Nobody knows whereto '{bench.endpoint.name}' was to move.")
     return bench.evidence.relocation

@@ -151,7 +151,7 @@ class VanillaFacts(Value):
     leaked: tuple[str, ...] = ()
 
 
-class Relocation(Value):
+class RelocationFacts(Value):
     """The move of an endpoint to a new host called ``name`` at ``new``; ``old`` is where it was, and is locked as.
 
     ``regenerated`` are the paths, with the class of identities that each is of, which are the new host's own and not
@@ -207,7 +207,7 @@ class DrillRecord(Value):
     snapshot: SnapshotFacts | None = None
     restored_manifest: Path | None = None
     vanilla: VanillaFacts | None = None
-    relocation: Relocation | None = None
+    relocation: RelocationFacts | None = None
     wiped_at: datetime | None = None
     outage_at: datetime | None = None
     timeline: tuple[Span, ...] = ()

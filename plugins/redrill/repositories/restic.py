@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -23,6 +22,9 @@ _INCOMPLETE, _NO_REPOSITORY, _LOCKED, _WRONG_PASSWORD = 3, 10, 11, 12
 
 _INCLUDE = [word for path in STATE_PATHS for word in ("--include", path)]
 _UNSET = ("RESTIC_PASSWORD", "RESTIC_PASSWORD_COMMAND", "RESTIC_REPOSITORY_FILE", "RESTIC_KEY_HINT")
+
+
+_DAMAGED = re.compile(rb"^ignoring error for (?!.*: UtimesNano)(.*)$", re.MULTILINE)
 
 
 def _check_depth(value: str) -> str:
@@ -87,10 +89,7 @@ class ResticRepository(ToolRepository[Settings]):
         summary = next((each for each in _parse_lines(ran.stdout) if each.get("message_type") == "summary"), {})
         name = str(summary.get("snapshot_id", ""))
         if ran.status != 0:
-            if name:  # it is listed like a whole one
-                with suppress(BackupError):
-                    self._run(["forget", name], deadline)
-            raise self._failed(ran)
+            raise self._withdraw(ran, name, ["forget", name], deadline) if name else self._failed(ran)
         made = [snapshot for snapshot in self._list(deadline) if name and snapshot.id.startswith(name)]
         if len(made) != 1:
             raise BackupError(f"The snapshot '{name}' that restic made is not in the repository {self._where}.")
@@ -132,6 +131,9 @@ class ResticRepository(ToolRepository[Settings]):
                 "it is locked, so a backup or a check of somebody else is running. Wait for its end and drill again; "
                 "redrill never takes the lock of another away"
             )
+        if broken := _DAMAGED.findall(ran.stderr):
+            first = broken[0].decode("utf-8", "backslashreplace")
+            return f"it is damaged: restic could not restore {len(broken)} files, the first of them {first}"
         return ""
 
     def _is_locked(self, ran: Ran) -> bool:

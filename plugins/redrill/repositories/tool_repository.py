@@ -202,6 +202,18 @@ class ToolRepository(ABC, Generic[S]):
                 return ran
             pause(min(_RETRY_SECONDS, patience.remaining))
 
+    def _withdraw(self, ran: Ran, name: str, removal: list[str], deadline: Deadline) -> BackupError:
+        """Take a snapshot away again that the tool made but calls incomplete; return what is to be said of that."""
+        error = self._failed(ran)
+        try:
+            self._run(removal, deadline)
+        except BackupError as second:
+            return BackupError(
+                f"{error} What it made, '{name}', is listed like a whole one and could not be taken away again; remove it "
+                f"by hand. {second}"
+            )
+        return error
+
     def _failed(self, ran: Ran) -> BackupError:
         why = self._explain(ran) or f"'{self.PROGRAM}' ended with status {ran.status}: {ran.words.rstrip('.')}"
         return BackupError(f"The repository {self._where} does not serve '{self._endpoint.name}': {why}.")

@@ -197,7 +197,7 @@ def test_a_path_that_is_not_there_is_a_usage_error_that_leaves_no_run(orchard: O
 
 
 def test_an_endpoint_that_is_not_expendable_is_refused_and_untouched(orchard: Orchard, reports: Path) -> None:
-    orchard.edit("oak-1: {role: app}", "oak-1: {role: app, expendable: false}")
+    orchard.edit("oak-1: {role: app", "oak-1: {role: app, expendable: false")
     before = orchard.manifest()
     run = orchard.drill(reports, "--redrill-endpoint=oak-1")
     assert run.status == 10, run.output

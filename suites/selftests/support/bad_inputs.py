@@ -103,7 +103,7 @@ CATALOGUE = (
     bad(
         5,
         "in the file",
-        by.edit("elm-1: {role: app}", "elm-1: {address: Web.example}\n  web-1: {address: web.example.}"),
+        by.edit("elm-1: {role: app, relocate: {name: elm-1b}}", "elm-1: {address: Web.example}\n  web-1: {address: web.example.}"),
         "the address 'web.example.' with port 22 is already that of 'elm-1', at ",
         at="web.example.",
         why=IN_THE_FILE,

@@ -62,7 +62,9 @@ def live_lab(folder: Path, name: str, subnet: str, endpoints: Settings | None = 
     document["defaults"]["restore"] = "live"
     if endpoints:
         addresses = (f"{subnet}.{number}" for number in range(11, 200))
-        document["endpoints"] = {each: {"address": next(addresses), **more} for each, more in endpoints.items()}
+        document["endpoints"] = {
+            name: {"address": next(addresses), "neighbours": [], **more} for name, more in endpoints.items()
+        }
     file.write_text(json.dumps(document, indent=1))
     lab = LiveLab(file)
     down(lab.fleet, print)

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from redrill.model.values import Mode
-
 _AGENT = "/etc/systemd/system/boot-agent.service"
 _SCRIPT = "/etc/boot-agent"
 
@@ -30,7 +28,6 @@ class Fault:
     files: Mapping[str, str] = field(default_factory=dict)
     waivers: Mapping[str, Any] = field(default_factory=dict)
     needs_rebuild: bool = False
-    mode: Mode = Mode.REPLACE
 
 
 def fault(name: str, endpoint: str, red: str | tuple[str, ...], why: str, plant: str = "", **more: object) -> Fault:

@@ -13,14 +13,14 @@ LOST = (
     ),
     fault(
         "root has left its shell history",
-        "web-1",
+        "kv-1",
         "nothing_leaks",
         "The only notes of what was once done by hand are lost with it.",
         "echo 'apt install something' >/root/.bash_history",
     ),
     fault(
         "an unpacked release lies in /srv",
-        "web-1",
+        "db-1",
         "nothing_leaks",
         "A release that was deployed by hand is one thing to a reader, not one for each of its files.",
         "mkdir -p /srv/release/bin /srv/release/doc && cp /bin/true /srv/release/bin/run && echo 1 >/srv/release/doc/a",

@@ -43,8 +43,8 @@ NEVER_BACK = (
         ("nothing_leaks", "application_is_healthy:shop", "recovery_time_is_within_its_objective:shop"),
         f"The leak says what is lost, the health check that it matters. {NEVER_HEALTHY}",
         "mkdir /opt/shop && echo ok >/opt/shop/health && "
-        "sed -i 's|location = /health {|& root /opt/shop;|' /etc/nginx/sites-available/shop && systemctl reload nginx",
-        heal="sed -i 's| root /opt/shop;||' /etc/nginx/sites-available/shop && systemctl reload nginx",
+        f"sed -i 's|location = /health {{|& root /opt/shop;|' {SITE} && systemctl reload nginx",
+        heal=f"sed -i 's| root /opt/shop;||' {SITE} && systemctl reload nginx",
         fleet=SHORT_RTO,
     ),
     fault(
@@ -55,7 +55,7 @@ NEVER_BACK = (
         'cd / && ask() { runuser -u postgres -- psql -At shop -c "$1"; } && ask "VACUUM orders" && '
         "ask 'SELECT count(*) FROM orders' && ask CHECKPOINT && "
         "file=$(ask \"SELECT pg_relation_filepath('orders')\") && "
-        "dd if=/dev/urandom of=/var/lib/postgresql/15/main/$file bs=1 seek=820000 count=64 conv=notrunc",
+        f"dd if=/dev/urandom of={CLUSTER}/$file bs=1 seek=820000 count=64 conv=notrunc",
         fleet=SHORT_RTO,
         needs_rebuild=True,
     ),
@@ -209,9 +209,8 @@ LATE_OR_UNSTEADY = (
         ),
         f"A single good answer is no recovery: health must hold. {NEVER_HEALTHY}",
         "echo 'limit_req_zone $host zone=all:1m rate=6r/m;' >/etc/nginx/conf.d/limit.conf && "
-        "sed -i 's|root /var/www/shop;|& limit_req zone=all;|' /etc/nginx/sites-available/shop",
-        heal="rm /etc/nginx/conf.d/limit.conf && "
-        "sed -i 's| limit_req zone=all;||' /etc/nginx/sites-available/shop && systemctl reload nginx",
+        f"sed -i 's|root /var/www/shop;|& limit_req zone=all;|' {SITE}",
+        heal=f"rm /etc/nginx/conf.d/limit.conf && sed -i 's| limit_req zone=all;||' {SITE} && systemctl reload nginx",
         fleet=SHORT_RTO,
     ),
     fault(
@@ -253,7 +252,7 @@ LATE_OR_UNSTEADY = (
     ),
     fault(
         "an application that comes back overruns its neighbour",
-        "web-1",
+        "db-1",
         "neighbours_were_not_harmed",
         "It asks for all that it has missed at once, and everybody else is turned away meanwhile.",
         at_boot(

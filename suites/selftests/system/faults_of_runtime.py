@@ -51,7 +51,7 @@ UNITS = (
     ),
     fault(
         "a job was handed to systemd-run",
-        "web-1",
+        "kv-1",
         ("units_came_back", BORROWED),
         "It looks like a timer in every list, and no file describes it.",
         "systemd-run -q --unit=stock-sync --on-calendar=hourly /bin/true",

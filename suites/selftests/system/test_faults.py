@@ -67,7 +67,7 @@ class Range:
         for file, text in (item for each in faults for item in each.files.items()):
             (self.folder / file).write_text(text)
         fleet = derive_fleet(self.lab, self.folder / f"{name}.yml", settings, waivers)
-        return run_redrill(fleet, self.folder / name, f"--redrill-mode={faults[0].mode}", *map(_choose, settings))
+        return run_redrill(fleet, self.folder / name, "--redrill-mode=replace", *map(_choose, settings))
 
     def _drill_tree(self, fault: Fault) -> Drilled:
         fleet = derive_fleet(self.trees, self.trees.with_name("faulty.yml"), {fault.endpoint: fault.fleet})

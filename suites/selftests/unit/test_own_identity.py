@@ -11,7 +11,7 @@ from redrill.errors import RestoreError
 from redrill.machine.local_machine import LocalMachine
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Difference
-from redrill.model.record import Location, Relocation
+from redrill.model.record import Location, RelocationFacts
 from redrill.model.values import Mode
 from redrill.probes.identity_classes import IDENTITY_CLASSES, Policy
 from redrill.provisioners.tree import TreeProvisioner
@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 def relocate(root: Path, restore: Callable[[], object], *, times: int = 1) -> dict[str, str]:
     """Save what is in ``root`` now, restore over it, and give it back its own; return the paths with their classes."""
-    relocation = Relocation(name="new", old=Location(root=root), new=Location(root=root))
+    relocation = RelocationFacts(name="new", old=Location(root=root), new=Location(root=root))
     evidence = SimpleNamespace(relocation=relocation)
     bench = SimpleNamespace(mode=Mode.RELOCATE, builder=Provisioner(), evidence=evidence, detail="")
     machine, deadline = LocalMachine("new", root), Deadline.after(30)
@@ -130,7 +130,7 @@ def test_a_fresh_host_whose_own_files_are_gone_is_not_given_the_old_ones(root: P
     bench = SimpleNamespace(
         mode=Mode.RELOCATE,
         builder=Provisioner(),
-        evidence=SimpleNamespace(relocation=Relocation(name="new", old=Location(), new=Location())),
+        evidence=SimpleNamespace(relocation=RelocationFacts(name="new", old=Location(), new=Location())),
         detail="",
     )
     with pytest.raises(RestoreError, match=r"no longer in '/run/redrill-own'"):
@@ -139,7 +139,7 @@ def test_a_fresh_host_whose_own_files_are_gone_is_not_given_the_old_ones(root: P
 
 def test_only_what_is_the_hosts_own_is_no_difference_from_the_backup() -> None:
     place = Location()
-    move = Relocation(name="new", old=place, new=place, regenerated={"/etc/ssh/key": "ssh-host-private-keys"})
+    move = RelocationFacts(name="new", old=place, new=place, regenerated={"/etc/ssh/key": "ssh-host-private-keys"})
     assert move.explains(Difference("/etc/ssh/key", "sha256", "a", "b"))
     assert move.explains(Difference("/etc/ssh", "mtime_ns", 1, 2))
     assert not move.explains(Difference("/etc/ssh", "mode", 0o755, 0o777))

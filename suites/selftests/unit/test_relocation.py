@@ -14,11 +14,10 @@ from redrill.errors import GuardError
 from redrill.model.application import Application
 from redrill.model.checks import TcpCheck
 from redrill.model.finding import Severity
-from redrill.model.fleet import Backend, Endpoint, Fleet
-from redrill.model.fleet import Relocation as Wanted
+from redrill.model.fleet import Backend, Endpoint, Fleet, Relocation
 from redrill.model.host_reference import HostReference, TokenKind
 from redrill.model.observation import Observation, Unit
-from redrill.model.record import DrillRecord, Location, Relocation
+from redrill.model.record import DrillRecord, Location, RelocationFacts
 from redrill.model.recovery import ApplicationResult, CheckResult
 from redrill.model.values import Mode
 from selftests.fleet_samples import mistakes_of
@@ -32,7 +31,7 @@ WEB = Endpoint(
     expendable=True,
     provisioner=Backend(kind="nspawn"),
     repository=Backend(kind="tar"),
-    relocate=Wanted(name="web-1b", address=NEW),
+    relocate=Relocation(name="web-1b", address=NEW),
     applications={"shop": Application(units=("nginx.service",), tcp=TcpCheck(port=80))},
 )
 
@@ -53,7 +52,7 @@ def move(folder: Path, before: Observation, after: Observation, *, healthy: bool
         before=before.model_copy(update={"own_tokens": {"address": ("the old address",)}}),
         after=after.model_copy(update={"own_tokens": {"address": ("the new address",)}}),
         applications={"shop": ApplicationResult(checks=(check,), healthy=healthy)},
-        relocation=Relocation(
+        relocation=RelocationFacts(
             name="web-1b", old=Location(address=OLD), new=Location(address=NEW), regenerated=regenerated
         ),
     )
@@ -127,7 +126,7 @@ def test_the_plan_says_what_would_become_of_both_hosts() -> None:
     assert describe_landing(WEB) == (
         f"stop it, deploy 'web-1b' at {NEW} (nspawn), restore there, judge, remove 'web-1b', start it again"
     )
-    moving = WEB.model_copy(update={"relocate": Wanted(name="web-1b", address=NEW, keep="new")})
+    moving = WEB.model_copy(update={"relocate": Relocation(name="web-1b", address=NEW, keep="new")})
     assert describe_landing(moving).endswith("judge, remove it for good when 'web-1b' has recovered")
     assert [each.action for each in plan_run([WEB], Mode.RELOCATE)] == ["stop, deploy a new host, restore there"]
 
