@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from redrill.errors import FleetError, ProvisionError
+from redrill.model.backend_settings import checked_settings
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet, Name
 from redrill.model.manifest import Manifest
@@ -37,11 +36,7 @@ class NspawnProvisioner:
     Settings = Settings
 
     def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
-        backend = endpoint.provisioner
-        try:
-            settings = Settings.model_validate(backend.settings if backend else {})
-        except ValidationError as error:
-            raise FleetError(f"endpoints.{endpoint.name}.provisioner: {error}") from error
+        settings = checked_settings(Settings, endpoint, "provisioner")
         self.endpoint = endpoint
         self._definition = _definition_of(fleet, endpoint)
         self._subnet = _subnet_of(endpoint)

@@ -11,6 +11,7 @@ from pathlib import Path
 from redrill.errors import FleetError, ProvisionError
 from redrill.machine.flags import unlock_tree
 from redrill.machine.walker import walk
+from redrill.model.backend_settings import checked_settings
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest
@@ -40,8 +41,7 @@ class TreeProvisioner:
         image: Path
 
     def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
-        settings = endpoint.provisioner.settings if endpoint.provisioner else {}
-        self._settings = self.Settings.model_validate(settings)
+        self._settings = checked_settings(self.Settings, endpoint, "provisioner")
         if endpoint.image is None:
             raise FleetError(f"{fleet.source}: endpoint '{endpoint.name}' needs 'image:' with its name and version.")
         self._image = endpoint.image

@@ -18,8 +18,8 @@ from redrill.repositories.tool_repository import ToolRepository, ToolSettings
 
 _TOPS = [path.strip("/") for path in STATE_PATHS]
 _UNSET = ("BORG_PASSPHRASE", "BORG_PASSCOMMAND")
-_FIRST_WARNING = 100
-"""From here on exit statuses of borg 1.4 are warnings, as 1 is; all others are errors, or signals."""
+_WARNINGS = (1, *range(100, 128))
+"""Exit statuses of borg (from 1.4 on also those of three digits) with which it has made an archive all the same."""
 
 _LOCKED = frozenset({"LockTimeout", "LockError", "LockErrorT", "LockFailed"})
 
@@ -71,7 +71,7 @@ class BorgRepository(ToolRepository[Settings]):
         about = ["--comment", f"{DRILL} {self._endpoint.name} {run}", "--timestamp", f"{created:%Y-%m-%dT%H:%M:%S}"]
         ran = self._try(["--log-json", "create", *options, *about, f"::{name}", *_TOPS], deadline, stage)
         if ran.status != 0:
-            has_made = ran.status == 1 or ran.status >= _FIRST_WARNING
+            has_made = ran.status in _WARNINGS
             raise self._withdraw(ran, name, ["delete", f"::{name}"], deadline) if has_made else self._failed(ran)
         made = [snapshot for snapshot in self._list(deadline) if snapshot.id == name]
         if not made:
@@ -108,7 +108,7 @@ class BorgRepository(ToolRepository[Settings]):
                 "it is locked, so a backup or a check of somebody else is running. Wait for its end and drill again; "
                 "redrill never breaks the lock of another"
             )
-        if ran.status == 1 or ran.status >= _FIRST_WARNING:
+        if ran.status in _WARNINGS:
             return f"borg has warnings, so what it has is not certain to be exact: {said}"
         return f"borg failed: {said}" if said else ""
 

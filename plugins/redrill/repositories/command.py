@@ -12,8 +12,9 @@ from typing import IO, Annotated
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from redrill.errors import BackupError, FleetError
+from redrill.errors import BackupError
 from redrill.machine.protocol import Machine
+from redrill.model.backend_settings import checked_settings
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest
@@ -63,11 +64,7 @@ class CommandRepository:
     Settings = Settings
 
     def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
-        backend = endpoint.repository
-        try:
-            self._settings = Settings.model_validate(backend.settings if backend else {})
-        except ValidationError as error:
-            raise FleetError(f"endpoints.{endpoint.name}.repository: {error}") from error
+        self._settings = checked_settings(Settings, endpoint, "repository")
         self._endpoint = endpoint
         self._folder = fleet.source.parent
         self._verified: dict[str, Manifest] = {}

@@ -1,10 +1,12 @@
 """What a repository can do: keep snapshots of the state paths of endpoints."""
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
+from redrill.errors import BackupError
 from redrill.machine.protocol import Machine
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
@@ -33,6 +35,12 @@ class Snapshot(Value):
     sha256: str
     tags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def require_run_id(run: str) -> None:
+    """Raise BackupError for an id that no folder and no tag could be called after."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run):
+        raise BackupError(f"{run!r} is not a run id; use letters, digits, dots, underscores and hyphens.")
 
 
 class Repository(Protocol):

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
-from redrill.errors import BackupError, FleetError, MachineError
+from redrill.errors import BackupError, MachineError
 from redrill.machine.protocol import Machine
 from redrill.machine.walker import decode, encode, walk
+from redrill.model.backend_settings import checked_settings
 from redrill.model.churn import churn_rules
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
@@ -23,7 +23,7 @@ from redrill.model.manifest import Entry, EntryKind, Manifest
 from redrill.model.values import STATE_PATHS, Value
 from redrill.repositories.flags import read_flags
 from redrill.repositories.found_trees import find_trees, refuse_fake_super
-from redrill.repositories.protocol import Snapshot
+from redrill.repositories.protocol import Snapshot, require_run_id
 from redrill.repositories.rsync_command import Source, check_words, judge_changes, source_on
 from redrill.repositories.snapshot_folder import (
     MANIFEST,
@@ -78,11 +78,7 @@ class RsyncRepository:
     Settings = Settings
 
     def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
-        backend = endpoint.repository
-        try:
-            self._settings = Settings.model_validate(backend.settings if backend else {})
-        except ValidationError as error:
-            raise FleetError(f"endpoints.{endpoint.name}.repository: {error}") from error
+        self._settings = checked_settings(Settings, endpoint, "repository")
         self._endpoint = endpoint
         self._directory = (fleet.source.parent / self._settings.directory.expanduser()).absolute()
         self._folder = self._directory / endpoint.name
@@ -101,8 +97,7 @@ class RsyncRepository:
                 f"The trees in '{self._directory}' are kept by somebody else, and redrill only reads them; choose one "
                 "of them, or give the endpoint a repository of its own."
             )
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run):
-            raise BackupError(f"{run!r} is not a run id; use letters, digits, dots, underscores and hyphens.")
+        require_run_id(run)
         created = datetime.now(UTC)
         folder = self._folder / f"{created:%Y%m%dT%H%M%S.%fZ}-{run}"
         try:

@@ -1,16 +1,16 @@
 """Backups as plain files: one compressed tar archive, its manifest and a marker in a folder for each snapshot."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from redrill.errors import BackupError, FleetError, MachineError
 from redrill.machine.protocol import Machine
+from redrill.model.backend_settings import checked_settings
 from redrill.model.churn import churn_rules
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
@@ -20,7 +20,7 @@ from redrill.model.values import STATE_PATHS, Value
 from redrill.repositories.age import SUFFIX, decrypt, encrypting, parse_identities, parse_recipients
 from redrill.repositories.fingerprints import Fingerprints
 from redrill.repositories.flags import read_flags
-from redrill.repositories.protocol import Snapshot
+from redrill.repositories.protocol import Snapshot, require_run_id
 from redrill.repositories.snapshot_folder import (
     ARCHIVE,
     MANIFEST,
@@ -67,11 +67,10 @@ class TarRepository:
     Settings = Settings
 
     def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
-        backend = endpoint.repository
+        self._settings = checked_settings(Settings, endpoint, "repository")
         try:
-            self._settings = Settings.model_validate(backend.settings if backend else {})
             self._recipients = parse_recipients(self._settings.recipients)
-        except (ValidationError, FleetError) as error:
+        except FleetError as error:
             raise FleetError(f"endpoints.{endpoint.name}.repository: {error}") from error
         self._endpoint = endpoint
         places = (self._settings.directory, *self._settings.copies)
@@ -87,8 +86,7 @@ class TarRepository:
 
     def create(self, machine: Machine, run: str, deadline: Deadline) -> Snapshot:
         """Back up the state paths, remove what earlier backups left unfinished, and all but the newest ``keep``."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run):
-            raise BackupError(f"{run!r} is not a run id; use letters, digits, dots, underscores and hyphens.")
+        require_run_id(run)
         created = datetime.now(UTC)
         name = f"{created:%Y%m%dT%H%M%S.%fZ}-{run}"
         folders = [folder / name for folder in self._folders]

@@ -8,17 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Generic, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from redrill.errors import BackupError, FleetError
 from redrill.machine.protocol import Machine
+from redrill.model.backend_settings import checked_settings
 from redrill.model.churn import churn_rules
 from redrill.model.deadline import Deadline, pause
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest
 from redrill.model.secret import SecretValue
 from redrill.model.values import Duration, Value, parse_duration
-from redrill.repositories.protocol import Snapshot
+from redrill.repositories.protocol import Snapshot, require_run_id
 from redrill.repositories.staged_tree import Stage, default_place, fill, new_stage, read_stage
 from redrill.repositories.stored_tree import open_tree
 from redrill.repositories.tool import Password, Ran, Tool
@@ -27,7 +28,6 @@ from redrill.secrets_source import reveal
 _LIST_SECONDS = 300.0
 _OPEN_SECONDS = 7 * 24 * 3600.0
 _RETRY_SECONDS = 2.0
-_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def _check_repository(value: str) -> str:
@@ -82,11 +82,7 @@ class ToolRepository(ABC, Generic[S]):
     """The variable that says which open file holds the password, and in which form."""
 
     def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
-        backend = endpoint.repository
-        try:
-            self._settings = self.Settings.model_validate(backend.settings if backend else {})
-        except ValidationError as error:
-            raise FleetError(f"endpoints.{endpoint.name}.repository: {error}") from error
+        self._settings = checked_settings(self.Settings, endpoint, "repository")
         self._endpoint = endpoint
         self._folder = fleet.source.parent
         self._host = self._settings.host or endpoint.name
@@ -98,8 +94,7 @@ class ToolRepository(ABC, Generic[S]):
 
     def create(self, machine: Machine, run: str, deadline: Deadline) -> Snapshot:
         """Bring the state paths here and back them up; one that the tool calls incomplete is taken away again."""
-        if not _RUN.fullmatch(run):
-            raise BackupError(f"{run!r} is not a run id; use letters, digits, dots, underscores and hyphens.")
+        require_run_id(run)
         self._list(deadline)  # what is wrong with the repository is told before anything is read
         created = datetime.now(UTC)
         with self._new_stage() as stage:
@@ -209,8 +204,8 @@ class ToolRepository(ABC, Generic[S]):
             self._run(removal, deadline)
         except BackupError as second:
             return BackupError(
-                f"{error} What it made, '{name}', is listed like a whole one and could not be taken away again; remove it "
-                f"by hand. {second}"
+                f"{error} What it made, '{name}', is listed like a whole one and could not be taken away again; "
+                f"remove it by hand. {second}"
             )
         return error
 

@@ -21,7 +21,7 @@ from redrill.repositories.protocol import LossyRepository, Repository, Snapshot,
 from redrill.repositories.restore import fidelity, restore_snapshot
 from selftests.support.hard_tree import build_hard_tree
 from selftests.support.repository_makers import HOST, MAKERS, PASSWORD, VARIABLE, Maker, open_repository
-from selftests.support.tar_backups import expect, make_small_tree, soon
+from selftests.support.tar_backups import expect, soon
 from selftests.support.tool_machine import machine_with
 
 TOOLS = [kind for kind, maker in MAKERS.items() if maker.package]
@@ -57,11 +57,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(VARIABLE, PASSWORD)
     monkeypatch.setenv("BORG_BASE_DIR", str(tmp_path / "borg"))
     return Place(request.param, tmp_path, MAKERS[request.param].make(tmp_path))
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return make_small_tree(tmp_path / "small")
 
 
 @pytest.fixture
@@ -219,7 +214,7 @@ def test_what_the_tool_calls_incomplete_is_taken_away_again(place, small):
     script = f'{place.kind} "$@"; s=$?; case " $* " in *" {half} "*) exit {status};; esac; exit $s'
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    with pytest.raises(BackupError, match="not restorable|not certain to be exact"):
+    with pytest.raises(BackupError, match=r"not restorable|not certain to be exact"):
         place.open(program=str(program)).create(LocalMachine(HOST, small), "half", soon())
     assert len(place.open().snapshots()) == 1
 

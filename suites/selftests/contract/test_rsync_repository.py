@@ -31,17 +31,6 @@ def open_repository(folder: Path, churn: tuple[str, ...] = (), **settings: Any) 
     return RsyncRepository(Fleet(name="test", source=folder / "fleet.yml", endpoints=(endpoint,)), endpoint)
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return make_small_tree(tmp_path / "small")
-
-
-@pytest.fixture
-def hard(tmp_path: Path) -> Path:
-    build_hard_tree(tmp_path / "hard")
-    return tmp_path / "hard"
-
-
 def tree_of(folder: Path, identity: str) -> Path:
     return folder / "repository" / HOST / identity / "tree"
 

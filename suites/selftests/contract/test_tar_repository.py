@@ -17,23 +17,11 @@ from redrill.model.values import STATE_PATHS
 from redrill.repositories.protocol import Snapshot
 from redrill.repositories.tar import TarRepository
 from selftests.support.hard_tree import (
-    build_hard_tree,
     mount_tmpfs,
     with_own_mounts,
 )
-from selftests.support.tar_backups import ARCHIVE, expect, folder_of, make_repository, make_small_tree, soon
+from selftests.support.tar_backups import ARCHIVE, expect, folder_of, make_repository, soon
 from selftests.support.tool_machine import machine_with, machine_without
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return make_small_tree(tmp_path / "small")
-
-
-@pytest.fixture
-def hard(tmp_path: Path) -> Path:
-    build_hard_tree(tmp_path / "hard")
-    return tmp_path / "hard"
 
 
 def test_the_snapshot_says_what_it_holds(hard, tmp_path):

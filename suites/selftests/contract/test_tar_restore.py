@@ -29,17 +29,6 @@ from selftests.support.tar_backups import ARCHIVE, expect, folder_of, make_repos
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
-    return make_small_tree(tmp_path / "small")
-
-
-@pytest.fixture
-def hard(tmp_path: Path) -> Path:
-    build_hard_tree(tmp_path / "hard")
-    return tmp_path / "hard"
-
-
-@pytest.fixture
 def stored(small, tmp_path) -> tuple[TarRepository, Snapshot, Path]:
     repository = make_repository(tmp_path)
     snapshot = repository.create(LocalMachine("web-1", small), "run", soon())

@@ -98,12 +98,19 @@ CATALOGUE = (
     bad(3, "at the top", by.top("destory: true"), "unknown key 'destory'; known are: 'defaults'", at="destory"),
     bad(4, "key", by.top("disposable: false"), "the key 'disposable' was given before, at ", at="disposable: true"),
     bad(
-        4, "endpoint", by.edit("  elm-1:", "  oak-1:"), "the key 'oak-1' was given before", at="oak-1: {role: app}\n  a"
+        4,
+        "endpoint",
+        by.edit("  elm-1:", "  oak-1:"),
+        "the key 'oak-1' was given before",
+        at="oak-1: {role: app, relocate: {name: elm-1b}}\n  a",
     ),
     bad(
         5,
         "in the file",
-        by.edit("elm-1: {role: app, relocate: {name: elm-1b}}", "elm-1: {address: Web.example}\n  web-1: {address: web.example.}"),
+        by.edit(
+            "elm-1: {role: app, relocate: {name: elm-1b}}",
+            "elm-1: {address: Web.example}\n  web-1: {address: web.example.}",
+        ),
         "the address 'web.example.' with port 22 is already that of 'elm-1', at ",
         at="web.example.",
         why=IN_THE_FILE,
@@ -160,7 +167,13 @@ CATALOGUE = (
         13, "alphabet", by.endpoint("address: bücher.example"), "'bücher.example' is neither", "as 'xn--…'", at="bücher"
     ),
     bad(13, "backwards", by.endpoint(r'address: "web\u202e.example"'), r"'web\u202e.example' is neither", at='"web'),
-    bad(14, "0", by.endpoint("ssh: {port: 0}"), "0 is refused: input should be greater than or equal to 1", at="0}}"),
+    bad(
+        14,
+        "0",
+        by.endpoint("ssh: {port: 0}"),
+        "0 is refused: input should be greater than or equal to 1",
+        at="0}, reloc",
+    ),
     bad(14, "65536", by.endpoint("ssh: {port: 65536}"), "65536 is refused: input should be less than", at="65536"),
     bad(
         14, "command", by.endpoint("ssh: {port: '22; rm'}"), "'22; rm' is not a whole number; write decimal", at="'22;"

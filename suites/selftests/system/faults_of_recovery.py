@@ -12,6 +12,9 @@ AS_POSTGRES = "cd / && runuser -u postgres -- psql -qAt"
 CERTIFICATE, KEY = make_server_certificate("shop.example")
 OTHER_CERTIFICATE, OTHER_KEY = make_server_certificate("till.example")
 
+READ_ORDERS = "-c 'VACUUM orders' -c 'SELECT count(*) FROM orders' -c CHECKPOINT"
+FIND_ORDERS = "SELECT pg_relation_filepath('orders')"
+MIGRATION = "UPDATE redrill_canary SET line = upper(line) WHERE number < 4"
 UNLOGGED = """
 CREATE FUNCTION faster() RETURNS event_trigger LANGUAGE plpgsql AS $$
 DECLARE made record;
@@ -22,12 +25,16 @@ BEGIN
 END $$;
 CREATE EVENT TRIGGER faster ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION faster();
 """
-MIGRATION = "UPDATE redrill_canary SET line = upper(line) WHERE number < 4"
 
 
 def unit(name: str, text: str) -> str:
     """Plant a unit in /etc."""
     return f"printf '{text}' >/etc/systemd/system/{name} && systemctl daemon-reload"
+
+
+def damage(file: str) -> str:
+    """Garble a page of a table, of which ``file`` is where the cluster has it."""
+    return f"dd if=/dev/urandom of={CLUSTER}/{file} bs=1 seek=820000 count=64 conv=notrunc"
 
 
 def certificate(pem: str, key: str) -> str:
@@ -52,10 +59,7 @@ NEVER_BACK = (
         "db-1",
         ("application_is_healthy:postgresql", "recovery_time_is_within_its_objective:postgresql"),
         f"The page cache hides it, the backup keeps it faithfully; only a restart tells. {NEVER_HEALTHY}",
-        'cd / && ask() { runuser -u postgres -- psql -At shop -c "$1"; } && ask "VACUUM orders" && '
-        "ask 'SELECT count(*) FROM orders' && ask CHECKPOINT && "
-        "file=$(ask \"SELECT pg_relation_filepath('orders')\") && "
-        f"dd if=/dev/urandom of={CLUSTER}/$file bs=1 seek=820000 count=64 conv=notrunc",
+        f"({AS_POSTGRES} shop {READ_ORDERS}) && " + damage(f'$({AS_POSTGRES} shop -c "{FIND_ORDERS}")'),
         fleet=SHORT_RTO,
         needs_rebuild=True,
     ),
@@ -68,12 +72,8 @@ NEVER_BACK = (
             "home_etc_and_var_stay_as_restored",
         ),
         f"Restored well and damaged since: the comparison names the file. {NEVER_HEALTHY}",
-        f"({AS_POSTGRES} shop -c VACUUM -c CHECKPOINT -c \"SELECT pg_relation_filepath('orders')\") "
-        ">/etc/shop/file && "
-        + at_boot(
-            f"dd if=/dev/urandom of={CLUSTER}/$(cat /etc/shop/file) bs=1 seek=820000 count=64 conv=notrunc",
-            "Before=postgresql@15-main.service",
-        ),
+        f'({AS_POSTGRES} shop -c VACUUM -c CHECKPOINT -c "{FIND_ORDERS}") >/etc/shop/file && '
+        + at_boot(damage("$(cat /etc/shop/file)"), "Before=postgresql@15-main.service"),
         fleet=SHORT_RTO,
         needs_rebuild=True,
     ),

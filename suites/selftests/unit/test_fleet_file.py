@@ -108,8 +108,8 @@ def test_the_source_is_absolute_however_the_file_was_named():
             wrap("nam: 1"),
             "3:11: endpoints.web-1.nam: unknown key 'nam'; known are: 'address', 'applications', 'backup', 'canaries', "
             "'churn', 'day1', 'desired_state', 'ephemeral', 'expendable', 'failure_domain', 'file_canaries', 'ignore', "
-            "'image', 'log_sink', 'neighbours', 'objectives', 'provisioner', 'references', 'relocate', 'repository', 'restore', 'role', "
-            "'ssh', 'tags', 'vanilla'.",
+            "'image', 'log_sink', 'neighbours', 'objectives', 'provisioner', 'references', 'relocate', 'repository', "
+            "'restore', 'role', 'ssh', 'tags', 'vanilla'.",
         ),
         (wrap("adress: a"), "3:11: endpoints.web-1.adress: unknown key 'adress'; did you mean 'address'?"),
         (wrap("", "endpoint: {}"), "4:1: endpoint: unknown key 'endpoint'; did you mean 'endpoints'?"),
