@@ -56,8 +56,8 @@ def _boot(bench: Bench, probes: Mapping[str, Probe], deadline: Deadline) -> None
 def _watch(bench: Bench, name: str, probe: Probe, deadline: Deadline) -> Recovery:
     """Wait until one application was healthy without a break for its hold time, or hope is given up.
 
-    That is after twice its objective: one that comes back too late is told apart from one that never does. Where nothing was
-    taken down there is nothing to come back, so what is not healthy then is waited for only a little.
+    That is after twice its objective: one that comes back too late is told apart from one that never does. Where
+    nothing was taken down there is nothing to come back, so what is not healthy then is waited for only a little.
     """
     objective = bench.endpoint.objectives_of(name).rto.total_seconds() if bench.mode.is_destructive else 0.0
     hold = probe.application.hold.total_seconds()
