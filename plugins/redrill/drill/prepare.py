@@ -12,11 +12,17 @@ from redrill.drill.guards.schedule import judge_times
 from redrill.drill.guards.state import require_all
 from redrill.drill.image import learn_image, learn_running_image
 from redrill.drill.last_seen import LastSeen
-from redrill.drill.likeness import require_likeness, require_survivors, tell_changes, tell_losses
+from redrill.drill.likeness import (
+    require_likeness,
+    require_survivors,
+    require_true_links,
+    tell_changes,
+    tell_losses,
+)
 from redrill.drill.markers import choose_markers, plant_markers
 from redrill.drill.mounts import refuse_mounts
 from redrill.drill.outage import clock_now
-from redrill.drill.quiesce import go_on, held_classes, quiesce, run_hooks_before, stopped_classes
+from redrill.drill.quiesce import file_classes, go_on, held_classes, quiesce, run_hooks_before, stopped_classes
 from redrill.drill.steady import wait_for_system
 from redrill.drill.steady_state import require_steady_state
 from redrill.drill.texts import add_texts
@@ -127,12 +133,14 @@ def back_up(bench: Bench, deadline: Deadline) -> None:
     held, stopped = held_classes(bench.endpoint), stopped_classes(bench.endpoint)
     bench.canaries.hold(held)
     quiesce(bench, deadline)
+    files = file_classes(bench.endpoint)
+    bench.canaries.hold(files)
     # From here on all that was acknowledged must be in the backup; a hook may freeze its moment at any time.
     bench.taken = clock_now()
     run_hooks_before(bench, deadline)
     bench.snapshot = bench.repository.create(bench.machine, bench.run, deadline)
     go_on(bench, deadline, is_whole=False)
-    bench.canaries.go_on(set(held) - set(stopped))
+    bench.canaries.go_on({*held, *files} - set(stopped))
     bench.detail = f"{bench.snapshot.entries} entries, {(bench.snapshot.stored_size or 0) / 1e6:.1f} MB stored"
 
 
@@ -212,4 +220,5 @@ def _judge_backup(
     source = repository.read_source(snapshot) if isinstance(repository, LossyRepository) else None
     require_survivors(bench, manifest)
     require_likeness(bench, source or manifest)
+    require_true_links(bench, source or manifest)
     return (tell_losses(source, manifest) if source else ()), source

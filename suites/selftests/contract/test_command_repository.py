@@ -282,5 +282,5 @@ def test_another_archive_than_the_verified_one_is_not_restored(small, tmp_path):
 @pytest.mark.usefixtures("small")
 def test_a_deadline_that_is_over_ends_it(tmp_path):
     repository = open_repository(tmp_path, open="tar -C small -cf - home etc var")
-    with pytest.raises(BackupError, match="did not end within 0 s|deadline of 0 s"):
+    with pytest.raises(BackupError, match=r"did not end within 0 s|deadline of 0 s"):
         repository.verify(repository.snapshots()[0], Deadline.after(0))

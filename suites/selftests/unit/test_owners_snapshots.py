@@ -155,9 +155,7 @@ def test_losses_are_counted_by_their_sort_and_a_lost_file_is_no_backup():
     source = manifest(entry("/etc/a", xattrs=CAPABLE), entry("/etc/b", xattrs=CAPABLE, mtime_ns=5))
     assert tell_losses(source, source) == ()
     times, attributes = tell_losses(source, manifest(entry("/etc/a", mtime_ns=0), entry("/etc/b")))[::-1]
-    assert attributes.startswith(
-        "the backup does not keep extended attributes: 2 paths, such as /etc/a: xattrs"
-    )
+    assert attributes.startswith("the backup does not keep extended attributes: 2 paths, such as /etc/a: xattrs")
     assert times == "the backup does not keep times: 1 paths, such as /etc/b: mtime_ns is 0, expected 5"
     with pytest.raises(BackupError, match=r"does not hold what was given to it \(1 differences\): /etc/b: missing"):
         tell_losses(source, manifest(entry("/etc/a")))
