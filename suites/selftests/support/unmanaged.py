@@ -8,7 +8,7 @@ import yaml
 from redrill.loader import load_fleet
 from selftests.support.labs import provisioner_of
 
-_MANAGED = ("provisioner", "image", "day1", "repository", "log_sink", "applications", "churn")
+_MANAGED = ("provisioner", "image", "day1", "repository", "log_sink", "applications", "neighbours", "churn")
 
 
 def unmanaged_fleet(lab: Path, file: Path) -> Path:
