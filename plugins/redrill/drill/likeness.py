@@ -41,9 +41,9 @@ def require_survivors(bench: Bench, manifest: Manifest) -> None:
         )
 
 
-def require_likeness(bench: Bench, manifest: Manifest) -> None:
+def require_likeness(bench: Bench, observed: Manifest, manifest: Manifest) -> None:
     """Raise BackupError unless what was backed up is what was observed just before in /etc and /home, but for churn."""
-    differences = unlike_observed(bench, manifest)
+    differences = _unlike_observed(bench, observed, manifest)
     if differences:
         shown = "; ".join(map(str, differences[:5]))
         raise BackupError(
@@ -52,30 +52,29 @@ def require_likeness(bench: Bench, manifest: Manifest) -> None:
         )
 
 
-def require_true_links(bench: Bench, manifest: Manifest) -> None:
+def require_true_links(endpoint: str, observed: Manifest, manifest: Manifest) -> None:
     """Raise BackupError when the backup holds as one file what was several when it was observed just before.
 
     tar and its like know hard links by the number of the inode, and a file that is replaced while they read gives its
     number to the next new one: a restore would put the content of the one into the other.
     """
-    observed = _observed(bench).entries
     groups: dict[str, list[str]] = {}
     for path, entry in manifest.entries.items():
-        was = observed.get(path)
+        was = observed.entries.get(path)
         if entry.link_group is not None and was is not None and was.link_group is None:
             groups.setdefault(entry.link_group, []).append(path)
     joined = [group for group in groups.values() if len(group) > 1]
     if joined:
         raise BackupError(
-            f"The backup of '{bench.endpoint.name}' holds as one file what were several just before: "
+            f"The backup of '{endpoint}' holds as one file what were several just before: "
             f"{', '.join(joined[0])}. They were replaced while it was made. Nothing was wiped; drill again, or stop "
             "what replaces them before the backup."
         )
 
 
-def tell_changes(bench: Bench, manifest: Manifest) -> tuple[str, ...]:
+def tell_changes(bench: Bench, observed: Manifest, manifest: Manifest) -> tuple[str, ...]:
     """Return in one warning what has changed in /etc and /home since an owner's snapshot was made, if anything."""
-    differences = [d for d in unlike_observed(bench, manifest) if not _is_planting(d)]
+    differences = [d for d in _unlike_observed(bench, observed, manifest) if not _is_planting(d)]
     if not differences:
         return ()
     # What was observed is what is expected: a path that is missing in the snapshot is new.
@@ -103,15 +102,14 @@ def tell_losses(source: Manifest, manifest: Manifest) -> tuple[str, ...]:
     )
 
 
-def unlike_observed(bench: Bench, manifest: Manifest) -> list[Difference]:
+def _unlike_observed(bench: Bench, observed: Manifest, manifest: Manifest) -> list[Difference]:
     """Return how /etc and /home differ from what was observed before, but for churn and sockets."""
-    observed = _observed(bench)
     differences = compare(_only(observed, _QUIET), _only(manifest, _QUIET))
     return [d for d in unexplained(differences, churn_rules(bench.endpoint.churn)) if d.expected != "socket"]
 
 
-def _observed(bench: Bench) -> Manifest:
-    """Return the state paths as they were observed before the backup."""
+def read_observed(bench: Bench) -> Manifest:
+    """Return the state paths as they were observed before the backup; MachineError when they could not be."""
     before = bench.evidence.before
     if before is None or before.state_manifest is None:
         raise MachineError(

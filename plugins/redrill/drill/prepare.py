@@ -13,6 +13,7 @@ from redrill.drill.guards.state import require_all
 from redrill.drill.image import learn_image, learn_running_image
 from redrill.drill.last_seen import LastSeen
 from redrill.drill.likeness import (
+    read_observed,
     require_likeness,
     require_survivors,
     require_true_links,
@@ -216,9 +217,10 @@ def _judge_backup(
     An owner's snapshot was made before anything was planted, and the endpoint may have changed since.
     """
     if bench.endpoint.backup.snapshot is not None:
-        return tell_changes(bench, manifest), None
+        return tell_changes(bench, read_observed(bench), manifest), None
     source = repository.read_source(snapshot) if isinstance(repository, LossyRepository) else None
     require_survivors(bench, manifest)
-    require_likeness(bench, source or manifest)
-    require_true_links(bench, source or manifest)
+    observed = read_observed(bench)
+    require_likeness(bench, observed, source or manifest)
+    require_true_links(bench.endpoint.name, observed, source or manifest)
     return (tell_losses(source, manifest) if source else ()), source
