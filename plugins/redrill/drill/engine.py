@@ -24,6 +24,7 @@ from redrill.drill.memory import bound_heaps, give_back
 from redrill.drill.reach import destination_of
 from redrill.drill.resume import find_unfinished
 from redrill.drill.stages import STAGES, Stage
+from redrill.drill.steady_state import watch_again
 from redrill.drill.waves import why_stop
 from redrill.errors import Exit, RedrillError, StoppedError, gravest
 from redrill.model.deadline import Deadline
@@ -173,6 +174,8 @@ def _keep(bench: Bench, record: DrillRecord, journal: Journal) -> None:
 
 def _run_stages(bench: Bench, crew: Crew) -> None:
     bench.halt, bench.journal = crew.halt, crew.journal
+    if bench.outage.began_at is not None and Step.SETTLE not in bench.done:
+        watch_again(bench)
     for stage in crew.stages[bench.mode]:
         if stage.step in bench.done:
             continue

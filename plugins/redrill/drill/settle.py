@@ -38,7 +38,7 @@ def settle(bench: Bench, deadline: Deadline) -> None:
         for name, recovery in recoveries.items()
     }
     if bench.mode.is_destructive:
-        _await_dependents(bench, deadline)
+        _await_others(bench, deadline)
         bench.evidence.neighbours = judge_neighbours(bench)
     bench.site.leave(bench.endpoint.name, [probe.name for probe in probes.values()])
 
@@ -65,14 +65,22 @@ def _watch(bench: Bench, name: str, probe: Probe, deadline: Deadline) -> Recover
     return Recovery(probe, held, time.monotonic())
 
 
-def _await_dependents(bench: Bench, deadline: Deadline) -> None:
-    """Wait until what needs this endpoint is back as well, or has had all the time that it may take."""
+def _await_others(bench: Bench, deadline: Deadline) -> None:
+    """Wait until what needs this endpoint is back as well, or has had all the time that it may take.
+
+    After a resume a neighbour may not have answered even once by now, so that is waited for, too.
+    """
+
+    def were_asked(is_last_try: bool) -> bool | None:
+        silent = [one for one in judge_neighbours(bench) if not (one.asked or one.is_drilled)]
+        return True if is_last_try or not silent else None
 
     def are_back(is_last_try: bool) -> bool | None:
         waiting = [one for one in judge_neighbours(bench) if one.tolerated is not None and one.back_after is None]
         hopeful = [one for one in waiting if all(bench.evidence.applications[name].healthy for name in one.needs)]
         return True if is_last_try or not hopeful else None
 
+    wait_until(were_asked, deadline.within(_LEAST_PATIENCE), interval=0.05)
     around = [one.tolerated for one in judge_neighbours(bench) if one.tolerated is not None]
     if around:
         wait_until(are_back, deadline.within(max(around)), interval=0.05)

@@ -31,5 +31,11 @@ def require_steady_state(bench: Bench, deadline: Deadline) -> None:
         )
 
 
+def watch_again(bench: Bench) -> None:
+    """Ask from now on what was asked before the drill was interrupted; how it fared meanwhile, nobody knows."""
+    bench.site.begin(bench, has_neighbours=True)
+    bench.watched_since = time.monotonic()
+
+
 def _patience_with(probe: Probe, deadline: Deadline) -> Deadline:
     return deadline.within(probe.application.hold.total_seconds() + _PATIENCE)

@@ -101,12 +101,16 @@ class Site:
         return {name: probe for name, probe in found.items() if probe}
 
     def leave(self, endpoint: str, names: Iterable[str] | None = None) -> None:
-        """One drill wants to know no more (of these applications); what nobody wants to know is asked no more."""
+        """One drill wants to know no more (of these applications); what nobody wants to know is asked no more.
+
+        What a drilled endpoint has answered stays known; around it, who comes later begins to ask anew.
+        """
         with self._turn:
             left = [name for name in (self._users if names is None else names) if endpoint in self._users.get(name, ())]
             for name in left:
                 self._users[name].discard(endpoint)
-            idle = [self._probes[name] for name in left if not self._users[name] and name in self._probes]
+            unused = [name for name in left if not self._users[name] and name in self._probes]
+            idle = [self._probes[name] if self.is_drilled(name) else self._probes.pop(name) for name in unused]
             hosts = {name.partition("/")[0] for name, users in self._users.items() if users}
             gone = [self._outsiders.pop(host) for host in list(self._outsiders) if host not in hosts]
         for probe in idle:
