@@ -27,4 +27,4 @@ sh .make/need.sh \
     nodejs:node:"renders the HTML report" \
     npm:npm:"installs what renders the HTML report" \
     chromium:chromium:"opens the HTML report as a reviewer would"
-exec .venv/bin/python -m pytest "$@"
+exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

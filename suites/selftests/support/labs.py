@@ -16,7 +16,7 @@ LAB_FLEET = Path(__file__).parents[3] / "fixtures/fleets/lab.yml"
 
 
 def lab_fleet(tmp_path: Path, name: str, subnet: str) -> Path:
-    """Write the sample fleet as a lab called ``name`` in ``subnet`` (three numbers, such as '198.18.9')."""
+    """Write the sample fleet as a lab called ``name`` in ``subnet`` (three numbers, such as '198.18.30')."""
     text = LAB_FLEET.read_text()
     for old, new in {
         "fleet: lab\n": f"fleet: {name}\n",

@@ -8,10 +8,11 @@ from selftests.support.labs import running_lab
 from selftests.support.world import World
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Fleet]:
     """Four endpoints in their Day-1 state; a test that changes one of them for good brings up a lab of its own."""
-    with running_lab(tmp_path_factory.mktemp("lab"), "selftest-lab", "198.18.9") as fleet:
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    with running_lab(tmp_path_factory.mktemp("lab"), f"selftest-lab-{number}", f"198.18.{200 + number}") as fleet:
         yield fleet
 
 

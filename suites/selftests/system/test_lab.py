@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from redrill.drill.canary_programs import program_of
+from redrill.drill.health.asking import Asker, Target
 from redrill.errors import EndpointBusyError, GuardError, ProvisionError
 from redrill.lab.lab import down, status, up
 from redrill.lab.state import locked
@@ -52,9 +53,13 @@ def test_web_server_is_healthy_after_day_1(lab: Fleet) -> None:
 
 @pytest.mark.parametrize(("name", "application"), [("db-1", "postgresql"), ("kv-1", "redis")])
 def test_data_is_all_there_after_day_1(lab: Fleet, name: str, application: str) -> None:
-    check = lab.endpoint(name).applications[application].command
-    assert check is not None
-    assert check.expect in text_of(lab, name, check.run)
+    endpoint = lab.endpoint(name)
+    machine = connect(lab, name)
+    try:
+        answers = Asker(endpoint.applications[application]).ask(Target(str(endpoint.address), machine))
+    finally:
+        machine.close()
+    assert [answer.detail for answer in answers if not answer.healthy] == []
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
@@ -89,7 +94,11 @@ def test_role_services_ship_disabled_in_the_image(lab: Fleet) -> None:
 
 def test_each_container_has_a_control_group_of_its_own(lab: Fleet) -> None:
     groups = {name: _leader_group(lab, name) for name in NAMES}
-    assert groups == {name: f"/redrill/selftest-lab/{name}/box/payload/init.scope" for name in NAMES}
+    assert groups == {name: f"/redrill/{lab.name}/{name}/box/payload/init.scope" for name in NAMES}
+
+
+def subnet_of(lab: Fleet) -> str:
+    return str(lab.endpoint("web-1").address).rpartition(".")[0]
 
 
 def _leader_group(lab: Fleet, name: str) -> str:
@@ -188,10 +197,10 @@ def test_the_log_uploader_outlasts_a_log_sink_that_is_away(spare: Fleet) -> None
 
 
 def test_a_second_lab_in_the_same_subnet_is_refused_by_the_name_of_the_interface(lab: Fleet, tmp_path: Path) -> None:
-    fleet = load_fleet(lab_fleet(tmp_path, "selftest-twin", "198.18.9"))
+    fleet = load_fleet(lab_fleet(tmp_path, "selftest-twin", subnet_of(lab)))
     try:
         with pytest.raises(
-            ProvisionError, match=f"The interface '{LabPlace(lab.name).bridge}' has the address 198.18.9.1"
+            ProvisionError, match=f"The interface '{LabPlace(lab.name).bridge}' has the address {subnet_of(lab)}.1"
         ):
             up(fleet, print)
     finally:
@@ -210,7 +219,7 @@ def test_a_lab_that_another_process_holds_is_busy(tmp_path: Path, monkeypatch: p
 
 
 def test_a_running_lab_of_another_fleet_file_is_not_taken_over(lab: Fleet, tmp_path: Path) -> None:
-    other = load_fleet(lab_fleet(tmp_path, "selftest-lab", "198.18.9"))
+    other = load_fleet(lab_fleet(tmp_path, lab.name, subnet_of(lab)))
     with pytest.raises(GuardError, match=r"take it down first \(`redrill lab down "):
         up(other, print)
     assert status(lab)[0].state == "running"

@@ -44,7 +44,7 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """The sample lab, all of it restored live."""
-    with live_lab(tmp_path_factory.mktemp("live"), "selftest-live", "198.18.41") as lab:
+    with live_lab(tmp_path_factory.mktemp("live"), "selftest-live", "198.18.46") as lab:
         yield lab
 
 
@@ -53,7 +53,7 @@ def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveLab]:
     """A database and bare systems of which each may be ruined by one test."""
     bare = {"repository": {"kind": "tar", "directory": "/var/lib/redrill/labs/selftest-ruin/backups"}}
     endpoints = {"db-1": {"role": "db", "log_sink": None}, "bare-1": bare, "bare-2": bare, "bare-3": bare}
-    with live_lab(tmp_path_factory.mktemp("ruin"), "selftest-ruin", "198.18.42", endpoints) as lab:
+    with live_lab(tmp_path_factory.mktemp("ruin"), "selftest-ruin", "198.18.47", endpoints) as lab:
         yield lab
 
 

@@ -103,7 +103,7 @@ def write_fleet(folder: Path) -> None:
     fleet["endpoints"] = {bad.name: {"role": "app", "repository": repository_of(folder, bad)} for bad in ALL}
     fleet["endpoints"][GOOD] = good
     fleet["guards"]["limits"]["most_endpoints"] = len(ALL) + 1
-    fleet["guards"]["waves"] = {"canary": 0, "size": len(ALL) + 1, "stop_after_failures": len(ALL) + 1}
+    fleet["guards"]["waves"] = {"canary": 0, "size": 12, "stop_after_failures": len(ALL) + 1}
     file = folder / FLEET
     file.write_text(json.dumps(fleet))
     loaded = load_fleet(file)
