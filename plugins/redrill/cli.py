@@ -22,8 +22,9 @@ from redrill.drill.guards.token import write_token
 from redrill.drill.plan import Intention, choose_targets, plan_run
 from redrill.drill.planning import Request
 from redrill.drill.resume import abandon as give_up
-from redrill.drill.resume import endpoints_of, find_quarantined, stored_fleet
+from redrill.drill.resume import endpoints_of, find_quarantined, find_still, stored_fleet
 from redrill.errors import Exit, GuardError, RedrillError
+from redrill.laws.again import for_laws
 from redrill.loader import load_fleet, load_waivers, select_endpoints
 from redrill.machine.keys import fault_of_key
 from redrill.model.fleet import Backend, Endpoint, Fleet
@@ -157,6 +158,7 @@ def pytest_command(
 @_TAGS
 @_ENVIRONMENT
 @_CHANGE
+@click.option("--redrill-laws", "is_for_laws", is_flag=True, help="For a run that drills twice to judge the laws.")
 def plan(
     *,
     fleet_file: Path,
@@ -166,6 +168,7 @@ def plan(
     tags: Sequence[str],
     environment: str | None,
     change: str | None,
+    is_for_laws: bool,
 ) -> None:
     """Say what a run would do to the endpoints of FLEET, and what is against it.
 
@@ -179,8 +182,9 @@ def plan(
         targets = choose_targets(selected, Mode(mode), is_explicit=bool(names or roles or tags))
         chosen = [("endpoint", names), ("role", roles), ("tag", tags)]
         words = [word for option, values in chosen for value in values for word in (f"--{option}", value)]
-        words = ["redrill", "run", str(fleet_file), "--mode", mode, *words]
-        tell_plan(Request(fleet, targets, Mode(mode), environment, change), selected, words)
+        words = ["redrill", "run", str(fleet_file), "--mode", mode, *words, *["--redrill-laws"] * is_for_laws]
+        request = Request(fleet, targets, Mode(mode), environment, change)
+        tell_plan(for_laws(request) if is_for_laws else request, selected, words)
         return
     intentions = plan_run(selected, Mode(mode))
     columns = ("endpoint", "role", "address", "provisioner", "image", "repository", "expendable", "what would happen")
@@ -219,15 +223,19 @@ def abandon(run_dir: Path, endpoint: str, reason: str) -> None:
 @commands.command(name="status")
 @click.option("--reports", type=click.Path(path_type=Path), default=Path("reports"), help="Where runs are kept.")
 def quarantine(reports: Path) -> int:
-    """List the endpoints that runs have wiped and not brought back; exit 14 when there are any."""
-    found = find_quarantined(reports / "runs")
-    rows = [(each.endpoint, f"{each.wiped_at:%Y-%m-%d %H:%M:%S} UTC", str(each.run_dir), each.why) for each in found]
-    if not rows:
+    """List the endpoints that runs have wiped and not brought back (exit 14), or not started again (exit 7)."""
+    found, still = find_quarantined(reports / "runs"), find_still(reports / "runs")
+    if not (found or still):
         click.echo(f"No endpoint is quarantined by a run below '{reports}'.")
         return Exit.APPROVE
-    print_table("quarantined", ("endpoint", "down since", "run", "why"), rows)
+    if found:
+        rows = [(one.endpoint, f"{one.wiped_at:%Y-%m-%d %H:%M:%S} UTC", str(one.run_dir), one.why) for one in found]
+        print_table("quarantined", ("endpoint", "down since", "run", "why"), rows)
+    if still:
+        title = "stopped or frozen for a backup, and not started again"
+        print_table(title, ("endpoint", "run"), [(endpoint, str(run_dir)) for run_dir, endpoint in still])
     click.echo("Finish them with 'redrill resume RUN', or give them up with 'redrill abandon RUN ENDPOINT --reason …'.")
-    return Exit.QUARANTINED
+    return Exit.QUARANTINED if found else Exit.CLEANUP
 
 
 @commands.command()

@@ -11,7 +11,6 @@ from redrill.ledger.percentiles import NEVER, Trend, trends_of
 from redrill.loader import load_fleet, select_endpoints
 from redrill.model.values import spell_seconds
 from redrill.redaction import redact_value
-from redrill.secrets_source import reveal_at_hand
 from redrill.tables import print_table
 
 _COLUMNS = (
@@ -30,7 +29,7 @@ def history(fleet_file: Path, endpoint: str | None, reports: Path, is_json: bool
 
     The trend is the last time against the median of all before it.
     """
-    fleet = load_fleet(fleet_file, reveal_at_hand)
+    fleet = load_fleet(fleet_file)  # who reads the history need not have the secrets of the endpoints
     if endpoint is not None:
         select_endpoints(fleet, [endpoint])
     measured = open_ledger(fleet, reports.resolve()).history(fleet.name, endpoint)
@@ -39,7 +38,8 @@ def history(fleet_file: Path, endpoint: str | None, reports: Path, is_json: bool
     elif measured:
         print_table(f"drills of {fleet.name}", _COLUMNS, map(_row, trends_of(measured)))
     else:
-        click.echo(f"No drill of '{endpoint or fleet.name}' is in the ledger yet.")
+        where = "the ledger" if fleet.ledger else f"the ledger of '{reports}'"
+        click.echo(f"No drill of '{endpoint or fleet.name}' is in {where} yet.")
 
 
 def _row(trend: Trend) -> Sequence[str]:
@@ -50,12 +50,12 @@ def _row(trend: Trend) -> Sequence[str]:
         *(trend.endpoint, trend.application, trend.mode.value, str(trend.drills)),
         *map(_tell, times),
         change,
-        *map(_tell, losses),
+        *(_tell(loss, endless="unknown") for loss in losses),
         f"{trend.last_drilled:%Y-%m-%d %H:%M} UTC",
     ]
 
 
-def _tell(seconds: float | None) -> str:
+def _tell(seconds: float | None, endless: str = "never") -> str:
     if seconds is None:
         return "-"
-    return "never" if seconds == NEVER else spell_seconds(seconds)
+    return endless if seconds == NEVER else spell_seconds(seconds)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from redrill.analysis.drift import Drift
 from redrill.cli_plan import tell_plan
@@ -22,13 +23,14 @@ from redrill.minimise.report import COLUMNS, FILE, Report
 from redrill.minimise.stage import Minimiser
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.record import DrillRecord
-from redrill.model.values import Mode, parse_duration
+from redrill.model.values import Mode, parse_duration, spell_duration
 from redrill.redaction import redact
 from redrill.reporting.run_folder import new_run_folder
 from redrill.secrets_source import reveal
 from redrill.tables import print_table
 
 PURPOSE = "wipe again and again for the minimal restore set"
+_OF_THE_SEARCH = ("most_trials", "deadline", "depth", "most_leaked", "reports")
 _MB = 1_000_000
 
 
@@ -79,14 +81,26 @@ def minimise(
     (chosen,) = choose_targets(select_endpoints(fleet, [endpoint]), Mode.REPLACE, is_explicit=True)
     if not chosen.applications:
         raise FleetError(f"{fleet.source}: endpoint '{endpoint}' declares no applications, so nobody can be asked.")
-    request = Request(fleet, (chosen,), Mode.REPLACE, environment, change, PURPOSE)
+    request = Request(fleet, (chosen,), Mode.REPLACE, environment, change, PURPOSE, most_trials, deadline)
     if is_plan:
-        tell_plan(request, [chosen], ["redrill", "minimise", str(fleet_file), endpoint])
+        tell_plan(request, [chosen], ["redrill", "minimise", str(fleet_file), endpoint, *_words_of_search()])
         return Exit.APPROVE
     run_dir = new_run_folder(reports.resolve() / "runs", datetime.now(UTC))
     authorized = authorize(request, confirm, run_dir)
     limits = Limits(most_trials, deadline.total_seconds(), depth, most_leaked * _MB)
     return _search(fleet, chosen, run_dir, authorized, limits)
+
+
+def _words_of_search() -> list[str]:
+    """Return the options by which this command was told how to search, for the one that carries the plan out."""
+    context = click.get_current_context()
+    values = {name: context.params[name] for name in _OF_THE_SEARCH if _is_said(context, name)}
+    texts = {name: spell_duration(each) if isinstance(each, timedelta) else str(each) for name, each in values.items()}
+    return [word for name, text in texts.items() for word in (f"--{name.replace('_', '-')}", text)]
+
+
+def _is_said(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _search(fleet: Fleet, endpoint: Endpoint, run_dir: Path, authorized: Authorized, limits: Limits) -> int:

@@ -1,10 +1,11 @@
 """The whole drill of three endpoints against plain shell tools that do the same, and what it takes in memory."""
 
-import os
+import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
@@ -17,10 +18,14 @@ from measure import BrokenBenchmarkError, Row, Say, take_turns
 
 from redrill.drill.evidence import read_record
 from redrill.drill.journal import read_journal
+from redrill.model.deadline import pause
 from redrill.model.fleet import Fleet
 
 LIMIT = 120
 """Megabytes that the controller may take."""
+
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+"""A process that has ended but was not waited for has none."""
 
 _OUTAGE = ("redeploy", "first boot", "restore", "verify restore", "settle")
 """The phases of the floor from the wipe to the answer of the application."""
@@ -90,16 +95,14 @@ class _Drills:
                 [sys.executable, "-m", "redrill.cli", *command], stdout=output, stderr=output, cwd=folder
             )
             try:
-                _, status, usage = os.wait4(process.pid, 0)
+                self.peaks.append(_peak_until_end(process))
             except BaseException:
                 process.kill()  # or it would go on drilling a lab that is being taken down
                 raise
         self.commands.append(time.monotonic() - began)
-        process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
             tail = log.read_text("utf-8", "replace")[-3000:]
             raise BrokenBenchmarkError(f"`redrill run` ended with {process.returncode}:\n{tail}")
-        self.peaks.append(usage.ru_maxrss * 1024 / 1e6)
         return self._read_evidence((folder / "latest").resolve(), began_at)
 
     def floor(self) -> float:
@@ -159,6 +162,19 @@ class _Drills:
         folder = self.lab.folder / f"{kind}-{self.way}-{self.count}"
         folder.mkdir()
         return folder
+
+
+def _peak_until_end(process: subprocess.Popen[bytes]) -> float:
+    """Wait for the process and return its peak of memory in megabytes, as proc(5) told it until just before the end.
+
+    What wait4(2) tells begins with the peak of whoever has started it: this process, which has measured other things.
+    """
+    peak, status = 0, Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        with suppress(OSError):
+            peak = max([peak, *(int(found[1]) for found in _PEAK.finditer(status.read_text("utf-8")))])
+        pause(0.05)
+    return peak * 1024 / 1e6
 
 
 def _middle(values: list[float]) -> str:

@@ -95,7 +95,7 @@ def store(lab: BenchLab, machine: SshMachine) -> Stored:
     tree = lab.folder / "tree"
     for name in _MEMBERS:
         (tree / name).mkdir(parents=True)
-    with repository.open(snapshot) as stream:
+    with repository.open(snapshot, Deadline.after(_SECONDS)) as stream:
         restore_tree(LocalMachine("tree", tree), stream, Deadline.after(_SECONDS))
     return Stored(repository, snapshot, manifest, tree)
 

@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from redrill.model.application import Application
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.provisioners.cgroups import Group
 from redrill.provisioners.nspawn import NspawnProvisioner
@@ -27,7 +28,7 @@ def _write(provisioner: NspawnProvisioner, endpoint: Endpoint, folder: Path) -> 
     network.write_text(NETWORK.format(interface=f"{endpoint.address}/24"))
     start.write_text(_starter(provisioner, name))
     application = next(iter(endpoint.applications.values()))
-    http, command = application.http, application.command
+    http, (question, expect) = application.http, _question(application)
     variables = {
         "NAME": name,
         "ADDRESS": endpoint.address,
@@ -43,13 +44,21 @@ def _write(provisioner: NspawnProvisioner, endpoint: Endpoint, folder: Path) -> 
         "START": start,
         "UNITS": " ".join(application.units),
         "URL": f"http://{endpoint.address}:{http.port}{http.path}" if http else "",
-        "HEALTH": command.run if command else "",
-        "EXPECT": (http.expect if http else "") or (command.expect if command else ""),
+        "HEALTH": question,
+        "EXPECT": (http.expect if http else "") or expect,
         "TAR_CREATE": CREATE,
         "TAR_EXTRACT": EXTRACT,
     }
     lines = (f"{key}={shlex.quote(str(value))}\n" for key, value in variables.items())
     (folder / f"{name}.env").write_text("".join(lines))
+
+
+def _question(application: Application) -> tuple[str, str]:
+    """Return what is asked on the endpoint itself, with its own clients, and what the answer must hold; '' for none."""
+    if (check := application.postgresql) is not None:
+        place = f"postgresql://{check.user}@127.0.0.1:{check.port}/{check.database}?passfile=/etc/shop/pgpass"
+        return f"psql -Atc {shlex.quote(check.query)} {shlex.quote(place)}", check.expect
+    return (application.command.run, application.command.expect) if application.command else ("", "")
 
 
 def _starter(provisioner: NspawnProvisioner, hostname: str) -> str:

@@ -9,6 +9,9 @@ Each promise is a test of its own, and a failure shows how the endpoint recovere
   return of what an application needs and its own.
 - A neighbour is asked from before the wipe to the end of the drill; ``objectives.neighbour_errors`` is the part of its
   answers, in percent, that may be bad.
+- An application whose backup is crash-consistent, for nothing made its data still, must get over that by itself, as
+  after a power cut (PostgreSQL by its WAL, Redis by its append-only file): healthy, and with every write that it had
+  acknowledged when the backup was made. A failure shows what the logs say of it.
 - It has slowed down when it took more than ``objectives.regression`` percent longer than the median of the last
   comparable drills in the ledger: same endpoint, application and mode.
 """
@@ -22,11 +25,13 @@ from redrill.analysis.references import tell_references
 from redrill.errors import UnknownFactError
 from redrill.ledger.baseline import LEAST, read_baseline, slower_than_usual
 from redrill.model.application import Application
+from redrill.model.canary import Consistency
 from redrill.model.fleet import Endpoint
 from redrill.model.phases import phases_until, tell_longest
 from redrill.model.record import DrillRecord
 from redrill.model.recovery import ApplicationResult
 from redrill.plugin.run import Run
+from redrill_suites.losses import result_of, tell_lost
 from redrill_suites.messages import tell
 
 pytestmark = [pytest.mark.redrill_requires("applications"), pytest.mark.redrill_timeline]
@@ -51,6 +56,29 @@ def test_application_is_healthy(
         unhealthy += named
         advice = "let what names the old host name a role or a service instead, or have provisioning write it."
     assert not unhealthy, tell(endpoint.name, f"application '{application_name}' did not come back", unhealthy, advice)
+
+
+@pytest.mark.redrill_requires("drill")
+@pytest.mark.redrill_severity("blocker")
+def test_application_recovers_from_a_crash_consistent_backup(
+    recovery: ApplicationResult, application_name: str, endpoint: Endpoint, record: DrillRecord
+) -> None:
+    kept = record.consistency_of(application_name)
+    if kept is not Consistency.CRASH:
+        how = "only its owner knows how still its data stood" if kept is None else f"its data stood still ({kept})"
+        pytest.skip(f"not applicable: {how} when the backup was made")
+    if not recovery.healthy and record.relocation is not None:
+        pytest.skip("not applicable: it did not come back on the new host, which the test of its health tells")
+    has_canary = application_name in endpoint.state_classes
+    result = result_of(record, application_name) if has_canary else None
+    broken = [] if recovery.healthy else ["it is not healthy", *([result.unknown] if result and result.unknown else [])]
+    broken += tell_lost(application_name, result) if result else []
+    said = "".join(f"\n  {line}" for line in record.recovery_log) or " nothing of a recovery"
+    advice = "what it needs to recover must be in the backup and intact, or make its data still for it ('quiesce')."
+    problem = f"application '{application_name}' did not recover from its {kept} backup"
+    assert not broken, tell(endpoint.name, problem, broken, f"{advice}\nIts logs say:{said}")
+    if result and result.unknown:
+        raise UnknownFactError(f"Nobody knows what '{application_name}' kept of its {kept} backup: {result.unknown}")
 
 
 @pytest.mark.redrill_requires("drill")
@@ -109,7 +137,7 @@ def test_dependency_outage_is_tolerated(
     dependents = [one for one in record.neighbours if application_name in one.needs]
     if not recovery.needed and not (dependents and recovery.healthy):
         pytest.skip(
-            "not applicable: nothing that it needs was drilled with it, and nothing else that needs it came back"
+            "not applicable: nothing that it needs was away for a drill, and nothing else that needs it came back"
         )
     slow = []
     if recovery.needed:

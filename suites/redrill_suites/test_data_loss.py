@@ -1,21 +1,20 @@
 """Data loss: what was acknowledged before the backup is there again, as it was written, and little is lost after it.
 
 Numbered writes go on until the outage, to each application that declares a canary and to files in /home and /var.
-- What was acknowledged before the moment that the backup is of must be there again: anything else is lost data.
+- What was acknowledged before the moment that the backup is of must be there again: anything else is lost data. Of an
+  application that was not made still for its backup, 'test_application_recovery' tells that.
 - A write that came back torn, or with another content, is worse than a lost one.
 - The loss (RPO) of a state class runs from the last write that came back to the outage, by the controller's clock, and
   is 0 when all of them did; ``objectives.rpo`` is the most that it may be. It is exact to the canary's interval.
 """
 
-from collections.abc import Mapping
-
 import pytest
 
-from redrill.errors import UnknownFactError
 from redrill.model.canary import Consistency
 from redrill.model.fleet import Endpoint
 from redrill.model.record import DrillRecord
-from redrill.model.recovery import ApplicationResult, CanaryResult
+from redrill.model.recovery import ApplicationResult
+from redrill_suites.losses import require_nothing_lost, result_of, tell_numbers
 from redrill_suites.messages import tell
 
 pytestmark = [pytest.mark.redrill_requires("drill"), pytest.mark.redrill_timeline]
@@ -27,16 +26,14 @@ def test_no_acknowledged_write_is_lost(
 ) -> None:
     if application_name not in endpoint.state_classes:
         pytest.skip(f"not applicable: application '{application_name}' declares no canary")
+    if record.consistency_of(application_name) is Consistency.CRASH:
+        pytest.skip("not applicable: its backup is crash-consistent; 'test_application_recovery' tells what it kept")
     result = result_of(record, application_name)
     dead = f"no write to application '{application_name}' can be read, for it did not come back"
     advice = "mend what keeps it from working, then drill again: until then its data are as good as lost."
     assert recovery.healthy or not result.unknown, tell(endpoint.name, dead, [result.unknown], advice)
-    kept = record.snapshot.consistency.get(application_name) if record.snapshot else None
-    how = f"; its backup is {kept}" if kept is Consistency.CRASH else ""
     problem = f"acknowledged writes of application '{application_name}' are lost"
-    advice = (
-        f"they were acknowledged before the backup was made, and it does not hold them{how}: flush before acknowledging"
-    )
+    advice = "they were acknowledged before the backup was made, and it does not hold them: flush before acknowledging"
     require_nothing_lost(endpoint, {application_name: result}, problem, advice)
 
 
@@ -54,7 +51,7 @@ def test_no_acknowledged_write_to_files_is_lost(record: DrillRecord, endpoint: E
 def test_no_write_came_back_altered(record: DrillRecord, endpoint: Endpoint) -> None:
     if not any(each.written and each.shows_alterations for each in record.canaries.values()):
         pytest.skip(f"not applicable: no canary of '{endpoint.name}' stores what an alteration could be seen by")
-    altered = [f"{name}: {told(each.altered)}" for name, each in record.canaries.items() if each.altered]
+    altered = [f"{name}: {tell_numbers(each.altered)}" for name, each in record.canaries.items() if each.altered]
     advice = (
         "the backup caught these files while they were written: have the application stopped or frozen ('quiesce')."
     )
@@ -73,26 +70,3 @@ def test_loss_is_within_its_objective(record: DrillRecord, endpoint: Endpoint) -
         pytest.skip(f"not applicable: no loss of '{endpoint.name}' was measured")
     advice = "back up more often, or to where writes go at once; 'objectives.rpo' says what the business can stand."
     assert not beyond, tell(endpoint.name, "more was lost than may be", beyond, advice)
-
-
-def result_of(record: DrillRecord, name: str) -> CanaryResult:
-    if name not in record.canaries:
-        raise UnknownFactError(f"Nobody has looked what came back of the writes to '{name}' of '{record.endpoint}'.")
-    return record.canaries[name]
-
-
-def require_nothing_lost(endpoint: Endpoint, results: Mapping[str, CanaryResult], problem: str, advice: str) -> None:
-    lost = [
-        f"{name}: {told(each.lost_before_backup)}, of {each.written} writes"
-        for name, each in results.items()
-        if each.lost_before_backup
-    ]
-    assert not lost, tell(endpoint.name, problem, lost, f"{advice}.")
-    unknown = [f"'{name}': {each.unknown}" for name, each in results.items() if each.unknown]
-    if unknown:
-        raise UnknownFactError(f"Nobody knows what '{endpoint.name}' has lost of {'; '.join(unknown)}")
-
-
-def told(numbers: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, numbers[:5]))
-    return f"{shown} and {len(numbers) - 5} more" if len(numbers) > 5 else shown

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from redrill.analysis.drift import Drift
-from redrill.drill.evidence import read_manifest
+from redrill.drill.evidence import read_manifest, read_part
 from redrill.drill.text_evidence import Texts, read_stored_texts
 from redrill.drill.vendor_evidence import read_vendor
 from redrill.errors import UnknownFactError
@@ -31,8 +31,9 @@ def vendor_of(drift: Drift, observation: Observation) -> VendorFacts:
 class EtcSides:
     """What is here, what the vendor's defaults were, and what they are now; paths are absolute.
 
-    ``here`` is everything on the endpoint, ``before`` its files outside the state paths before a drill, ``running``
-    what the image held that it was made from, ``wanted`` what the wanted one holds: None where nobody knows.
+    ``here`` is everything on the endpoint. The others are of /etc and of where its defaults may be: ``before`` what the
+    endpoint had outside the state paths before a drill, ``running`` what the image held that it was made from,
+    ``wanted`` what the wanted one holds: None where nobody knows.
     """
 
     here: Entries
@@ -103,13 +104,13 @@ def read_sides(drift: Drift) -> EtcSides:
         why = old_vendor.why_unknown
         raise UnknownFactError(f"Nobody knows the defaults of /etc on '{drift.endpoint.name}': {why}.")
     running, wanted = (image.manifest if image else None for image in (record.image_running, record.image_wanted))
-    system = _read(drift, latest.system_manifest, "system_manifest")
-    before = system if earliest is latest else _read(drift, earliest.system_manifest, "system_manifest")
-    wanted_entries = None if wanted is None else _read(drift, wanted, "image")
+    system = _known(drift, latest.system_manifest, "system_manifest")
+    state = _known(drift, latest.state_manifest, "state_manifest")
+    wanted_entries = None if wanted is None else _read_defaults(drift, wanted)
     return EtcSides(
-        here=system | _read(drift, latest.state_manifest, "state_manifest"),
-        before=before,
-        running=wanted_entries if running == wanted else None if running is None else _read(drift, running, "image"),
+        here=_read(drift, system) | _read(drift, state),
+        before=_read_defaults(drift, _known(drift, earliest.system_manifest, "system_manifest")),
+        running=wanted_entries if running == wanted else None if running is None else _read_defaults(drift, running),
         wanted=wanted_entries,
         old_vendor=old_vendor,
         vendor=vendor,
@@ -119,11 +120,21 @@ def read_sides(drift: Drift) -> EtcSides:
     )
 
 
-def _read(drift: Drift, manifest: Path | None, name: str) -> dict[str, Entry]:
+def _known(drift: Drift, manifest: Path | None, name: str) -> Path:
     if manifest is None:
         why = drift.latest.unknown.get(name, "it was not read")
         raise UnknownFactError(f"The files of '{drift.endpoint.name}' are unknown: {why}")
-    return dict(read_manifest(drift.run_dir, manifest).entries)
+    return manifest
+
+
+def _read(drift: Drift, manifest: Path) -> dict[str, Entry]:
+    return read_manifest(drift.run_dir, manifest).entries
+
+
+def _read_defaults(drift: Drift, manifest: Path) -> dict[str, Entry]:
+    """Return the entries of /etc and of the folders that may hold a default of it."""
+    folders = [folder for shadow in etc_rules().shadows for folder in shadow.vendor]
+    return read_part(drift.run_dir, manifest, ("/etc", "/usr/etc", *folders))
 
 
 def is_volatile(path: str) -> bool:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 
 from redrill.analysis.drift import Drift
 from redrill.analysis.grading import Change
 from redrill.model.finding import Finding, Severity
+from redrill.model.observation import Observation
 from redrill.probes.identity_classes import IDENTITY_CLASSES
 
 _BY_PROVISIONER = "the provisioner writes it anew for every host"
@@ -48,16 +50,40 @@ def as_on_the_new_host(drift: Drift, before: Mapping[str, str], after: Mapping[s
 
 
 def _names(drift: Drift) -> dict[str, str]:
-    """Return the name and the address of the new host by those of the old one."""
+    """Return the name, the address and the network of the new host by those of the old one."""
     relocation = drift.record.relocation
     if relocation is None:
         return {}
+    old = _ways_out(drift.earliest, relocation.old.address)
+    new = _ways_out(drift.latest, relocation.new.address)
     pairs = {
         relocation.old.address: relocation.new.address,
         drift.earliest.hostname: drift.latest.hostname,
         drift.earliest.machine_id: drift.latest.machine_id,
+        **{old[sort]: new[sort] for sort in old},
     }
-    return {old: new for old, new in pairs.items() if old and new and old != new}
+    return {one: other for one, other in pairs.items() if one and other and one != other}
+
+
+def _ways_out(seen: Observation, address: str) -> dict[str, str]:
+    """Return the network that an address is in, and the gateway in it, as the routes of a host tell them.
+
+    The kernel makes the route to the network of each address; a gateway elsewhere is nobody's own.
+    """
+    routes = seen.runtime.get("routes", {})
+    kernels = (item.split()[0] for item, way in routes.items() if "proto kernel" in way)
+    network = next((each for each in kernels if _is_in(address, each)), "")
+    defaults = (way for item, way in routes.items() if item.split()[0] == "default")
+    gateways = (gateway for way in defaults for gateway in re.findall(r"\bvia (\S+)", way))
+    return {"network": network, "gateway": next((each for each in gateways if _is_in(each, network)), "")}
+
+
+def _is_in(address: str, network: str) -> bool:
+    """Whether a network holds an address; what is neither (a broadcast route, the name of a host) holds nothing."""
+    try:
+        return ip_address(address) in ip_network(network)
+    except ValueError:
+        return False
 
 
 def ill_applications(drift: Drift) -> dict[str, tuple[str, ...]]:

@@ -42,7 +42,7 @@ def arm(bench: Bench, deadline: Deadline) -> None:
         raise GuardError(
             f"Endpoint '{name}' must not be wiped: what answers now is not the machine that the plan was made for."
         )
-    states = judge_times(fleet, [bench.endpoint], now)
+    states = judge_times(fleet, [bench.endpoint], now, permit.outage)
     states += judge_endpoint(fleet, know_controller(), found, now)
     if bench.mode is Mode.RELOCATE:
         states.append(judge_landing(fleet, know_controller(), bench.endpoint))

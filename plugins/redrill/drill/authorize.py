@@ -9,9 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from redrill.drill.guards.endpoint import Survey
-from redrill.drill.guards.schedule import state_folder
+from redrill.drill.guards.schedule import ONCE, Outage, state_folder
 from redrill.drill.guards.state import require_all
-from redrill.drill.planning import STAMP, Plan, Request, make_plan
+from redrill.drill.planning import STAMP, WAVES, Plan, Request, make_plan
 from redrill.errors import GuardError
 from redrill.model.fleet import Endpoint
 from redrill.private import write_private
@@ -22,10 +22,11 @@ _FORGOTTEN_AFTER = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to wipe one endpoint, if it still is what was found when the plan was made."""
+    """The right to wipe one endpoint, if it still is what was found when the plan was made, and can be back in time."""
 
     plan: str
     found: Survey
+    outage: Outage = ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,18 @@ class Authorized:
 
 
 def authorize(
-    request: Request, confirmed: str | None = None, run_dir: Path | None = None, now: datetime | None = None
+    request: Request,
+    confirmed: str | None = None,
+    run_dir: Path | None = None,
+    now: datetime | None = None,
+    *,
+    part_of: Plan | None = None,
 ) -> Authorized:
     """Return what a run may do; GuardError, with everything that is against it, when it must not wipe.
 
     ``confirmed`` is the id of the plan that somebody has read; the plan as it is now becomes ``plan.json`` of the run.
-    A mode that wipes nothing needs no guard and no connection.
+    What is ``part_of`` an authorized plan, and as that says, is confirmed with it. A mode that wipes nothing needs no
+    guard and no connection.
     """
     if not request.mode.is_destructive:
         return Authorized((request.endpoints,))
@@ -52,19 +59,25 @@ def authorize(
     if run_dir is not None:
         write_private(run_dir / "plan.json", plan.model_dump_json(indent=1) + "\n")
     require_all(plan.against, "Nothing was touched. The drill is refused:")
-    if plan.needs_confirmation or confirmed is not None:
+    if part_of is not None:
+        require_part(plan, part_of)
+    elif plan.needs_confirmation or confirmed is not None:
         check_confirmation(plan, confirmed, now)
     by_name = {endpoint.name: endpoint for endpoint in request.endpoints}
     waves = tuple(tuple(by_name[name] for name in wave) for wave in plan.waves)
     may_wipe = {name: each for name, each in found.items() if name not in plan.silent}
-    return Authorized(waves, {name: Permit(confirmed or plan.id, each) for name, each in may_wipe.items()}, plan)
+    permits = {name: Permit(confirmed or plan.id, each, request.outage) for name, each in may_wipe.items()}
+    return Authorized(waves, permits, plan)
 
 
 def check_confirmation(plan: Plan, confirmed: str | None, now: datetime) -> None:
     """Raise GuardError unless ``confirmed`` is the id of this very plan, made no longer ago than it is valid."""
     advice = "Nothing was touched. Run 'redrill plan' again, read it, and confirm that."
     if not confirmed:
-        raise GuardError("Nothing was touched. This drill wipes: run 'redrill plan', read it, and confirm its id.")
+        which = f" It has to be a plan to {plan.purpose}." if plan.purpose else ""
+        raise GuardError(
+            f"Nothing was touched. This drill wipes: run 'redrill plan', read it, and confirm its id.{which}"
+        )
     if not re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{16}", confirmed):
         raise GuardError(f"'{confirmed}' is not the id of a plan. {advice}")
     stamp = confirmed.partition("-")[0]
@@ -79,6 +92,19 @@ def check_confirmation(plan: Plan, confirmed: str | None, now: datetime) -> None
     if plan.id_at(stamp) != confirmed:
         raise GuardError(
             f"The plan '{confirmed}' is not what would be done now: {_differences(plan, confirmed)} {advice}"
+        )
+
+
+def require_part(plan: Plan, whole: Plan) -> None:
+    """Raise GuardError unless all that a plan says of its endpoints is what an authorized plan has said of them."""
+    allowed = whole.facts
+    changed = [name for name, value in plan.facts.items() if name != WAVES and allowed.get(name) != value]
+    if plan.needs_confirmation and not whole.needs_confirmation:
+        changed.append("who has made the endpoints")
+    if changed:
+        raise GuardError(
+            f"The rest of the plan to {plan.purpose} is not what plan '{whole.id}' was about: {', '.join(changed)} "
+            "changed. Nothing more was touched; make a plan of all of it anew."
         )
 
 

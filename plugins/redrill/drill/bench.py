@@ -68,6 +68,7 @@ class Evidence:
     messages: list[LogMessage] = field(default_factory=list)
     applications: dict[str, ApplicationResult] = field(default_factory=dict)
     playbook: PlaybookResult | None = None
+    recovery_log: list[str] = field(default_factory=list)
 
 
 class Bench:
@@ -206,7 +207,7 @@ class Bench:
         """Return the record of all that is known."""
         evidence = self.evidence
         values = {name: getattr(evidence, name) for name in Evidence.__slots__}
-        values |= {name: tuple(values[name]) for name in ("phases", "markers", "messages", "neighbours")}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return DrillRecord(
             run=self.run,
             endpoint=self.endpoint.name,

@@ -21,14 +21,15 @@ class CanaryLog:
     """
 
     def __init__(self, file: Path) -> None:
-        """Read what the file holds; one that is not there holds nothing."""
+        """Read what the file holds; one that is not there holds nothing, and what a power failure left is skipped."""
         self._file = file
         self._lock = threading.Lock()
         self._writes: dict[str, list[Write]] = defaultdict(list)
         with suppress(FileNotFoundError):
-            for line in file.read_text(encoding="utf-8").splitlines(keepends=True):
-                if line.endswith("\n"):  # else the controller died while it wrote
-                    name, number, time = line.split("\t")
+            *whole, _ = file.read_bytes().split(b"\n")  # the controller may have died while it wrote the last line
+            for line in whole:
+                with suppress(ValueError, OverflowError):
+                    name, number, time = line.decode().split("\t")
                     self._writes[name].append(Write(int(number), datetime.fromtimestamp(float(time), UTC)))
 
     def clear(self) -> None:

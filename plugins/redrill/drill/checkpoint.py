@@ -49,6 +49,11 @@ class Checkpoint(Value):
         """Whether the endpoint was destroyed and has neither recovered nor been given up."""
         return self.is_wiped and not self.is_over and self.abandoned is None
 
+    @property
+    def is_still(self) -> bool:
+        """Whether the endpoint was not destroyed, but what was stopped or frozen for its backup may still be so."""
+        return not self.is_wiped and (self.is_quiesced or bool(self.hooked)) and self.abandoned is None
+
 
 def checkpoint_file(run_dir: Path, endpoint: str) -> Path:
     """Return where the checkpoint of an endpoint is kept."""

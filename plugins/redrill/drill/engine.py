@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from redrill.drill import finish, relocate
-from redrill.drill.authorize import Authorized, Permit
+from redrill.drill.authorize import Authorized
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.crash import crash_here
@@ -95,22 +95,24 @@ def _begin(fleet: Fleet, endpoints: Sequence[Endpoint], mode: Mode, run_dir: Pat
     return journal
 
 
-def resume_drill(fleet: Fleet, run_dir: Path, progress: Progress, permits: Mapping[str, Permit]) -> list[DrillRecord]:
+def resume_drill(fleet: Fleet, run_dir: Path, progress: Progress, authorized: Authorized) -> list[DrillRecord]:
     """Finish the drills of a run that were interrupted: those that were wiped first, then those that were not.
 
     A wiped endpoint goes on with its first incomplete phase. One that was not is put back into service and drilled from
-    the start, for a backup made before the interruption may be stale; without a permit it is left at that.
+    the start in its wave, for a backup made before the interruption may be stale; without a permit it is left at that.
     """
     require_clients(applications_of(fleet.endpoints).items())
     journal = Journal(run_dir / "journal.jsonl")
-    wiped, untouched = find_unfinished(fleet, run_dir, permits)
+    wiped, untouched = find_unfinished(fleet, run_dir, authorized.permits)
     journal.write("run resumed", wiped=[b.endpoint.name for b in wiped], untouched=[b.endpoint.name for b in untouched])
     crew = Crew(open_locks(fleet), journal, progress)
     with heed_signals(crew.halt):
         records = crew.drill(wiped)
         for bench in untouched:
-            _put_back(bench, journal)
-        records += crew.drill([bench for bench in untouched if bench.permit], why_stop(fleet, records))
+            _put_back(bench, crew)
+        for wave in authorized.waves:
+            permitted = [bench for bench in untouched if bench.permit and bench.endpoint in wave]
+            records += crew.drill(permitted, why_stop(fleet, records))
     journal.write("run ended", failed=[record.endpoint for record in records if record.failure])
     return records
 
@@ -127,9 +129,10 @@ class Crew:
 
     def drill(self, benches: Sequence[Bench], stop: StoppedError | None = None) -> list[DrillRecord]:
         """Drill these endpoints at the same time; with ``stop`` none of them is even begun."""
-        site = Site(benches[0].fleet, benches) if benches else None
-        for bench in benches:
-            bench.site = site or bench.site
+        if benches:
+            site = Site(benches[0].fleet, benches)
+            for bench in benches:
+                bench.site = site
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(benches) or 1), thread_name_prefix="drill") as pool:
             drills = [pool.submit(_drill, bench, self, stop) for bench in benches]
         # What could not be recorded is told by its gravest: an endpoint that was wiped, if there is one.
@@ -194,19 +197,23 @@ def _run_stages(bench: Bench, crew: Crew) -> None:
 
 def _hold(stack: ExitStack, bench: Bench, locks: LockStore) -> bool:
     """Take the endpoint's lock in modes that destroy; a busy endpoint is a failure of its drill."""
-    if not bench.mode.is_destructive:
-        return True
     try:
-        home = bench.evidence.relocation.old if bench.evidence.relocation else bench.location
-        identity = identify(home or bench.locate())
-        bench.lock = stack.enter_context(hold(locks, bench.endpoint.name, identity, bench.run))
-        if bench.mode is Mode.RELOCATE and bench.builder:
-            place = identify(destination_of(bench.endpoint, bench.builder))
-            stack.enter_context(hold(locks, bench.endpoint.relocated.name, place, bench.run))
+        _lock(stack, bench, locks)
     except RedrillError as error:
         bench.evidence.failure = _failure(bench, Step.PREFLIGHT, error)
         return False
     return True
+
+
+def _lock(stack: ExitStack, bench: Bench, locks: LockStore) -> None:
+    if not bench.mode.is_destructive:
+        return
+    home = bench.evidence.relocation.old if bench.evidence.relocation else bench.location
+    identity = identify(home or bench.locate())
+    bench.lock = stack.enter_context(hold(locks, bench.endpoint.name, identity, bench.run))
+    if bench.mode is Mode.RELOCATE and bench.builder:
+        place = identify(destination_of(bench.endpoint, bench.builder))
+        stack.enter_context(hold(locks, bench.endpoint.relocated.name, place, bench.run))
 
 
 def _end_recovery(bench: Bench, lock: EndpointLock, journal: Journal) -> bool:
@@ -296,6 +303,7 @@ def _come_back(bench: Bench, journal: Journal) -> None:
     """Start the old host again; one that does not serve afterwards is quarantined, for it is down by our hand."""
     try:
         words, code = relocate.come_back(bench, Deadline.after(600)), None
+        save_checkpoint(bench)  # a resume must not go on with the move: data are written to the old host again
         bench.is_over = bench.lock is not None and _end_recovery(bench, bench.lock, journal)
     except Exception as error:  # noqa: BLE001 - the first cause is to be told all the same
         words, code = f"Afterwards the old host could not be put back into service: {error}", Exit.QUARANTINED
@@ -307,16 +315,23 @@ def _come_back(bench: Bench, journal: Journal) -> None:
         journal.write("old host", bench.endpoint.name, detail=words)
 
 
-def _put_back(bench: Bench, journal: Journal) -> None:
-    """Return an endpoint whose drill died before the wipe to service, and forget what that drill knew of it."""
-    try:
-        bench.connect(bench.locate(), Deadline.after(60))
-    except RedrillError as error:
-        journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
-    else:
-        _stand_down(bench, journal)
-    finally:
-        bench.disconnect()
+def _put_back(bench: Bench, crew: Crew) -> None:
+    """Return an endpoint whose drill died before the wipe to service, and forget what that drill knew of it.
+
+    One to which nothing was done yet is not even connected to, and one that another run has by now is left to that.
+    """
+    if Step.PREFLIGHT in bench.done:
+        with ExitStack() as stack:
+            stack.callback(bench.disconnect)
+            try:
+                _lock(stack, bench, crew.locks)
+                bench.connect(bench.locate(), Deadline.after(60))
+            except RedrillError as error:
+                crew.journal.write("stand-down failed", bench.endpoint.name, detail=str(error))
+            else:
+                _stand_down(bench, crew.journal)
+                if bench.lock and bench.lock.is_held_for_recovery:  # of an old host that was started again
+                    _end_recovery(bench, bench.lock, crew.journal)
     bench.forget()
 
 

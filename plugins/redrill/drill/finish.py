@@ -1,21 +1,24 @@
 """The last phases: observe what came back, look at the log sink, and leave nothing of the drill behind."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 from redrill.collectors.protocol import Arrival, Collector
 from redrill.drill.bench import Bench
 from redrill.drill.hard_cases import hard_folder, remove_hard_cases
-from redrill.drill.markers import read_markers, remove_markers
+from redrill.drill.markers import read_markers, remove_markers, remove_restored
 from redrill.drill.prepare import send_message, take_observation
 from redrill.drill.quiesce import go_on, stopped_classes
 from redrill.drill.settle import judge_neighbours
 from redrill.errors import CleanupError, CommandError, MachineError
 from redrill.machine.ansible import check_playbook
+from redrill.machine.protocol import Machine
+from redrill.model.canary import Consistency
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.desired_state import PlaybookResult
 from redrill.model.record import LogMessage, Step
 from redrill.model.recovery import CanaryResult
 from redrill.model.values import Mode
+from redrill.probes.crash_recovery import read_crash_recovery
 
 _ARRIVAL_SECONDS = 10.0
 """How long a message may take to the sink."""
@@ -34,12 +37,14 @@ def observe_after(bench: Bench, deadline: Deadline) -> None:
     evidence.after = take_observation(bench, "after", deadline)
     # Afterwards, for who asks a database makes it write.
     evidence.canaries = _read_canaries(bench)
+    evidence.recovery_log = _read_recovery_log(bench, deadline)
     if bench.collector:
         find = _find_messages if bench.mode.is_destructive else _find_boot
         evidence.messages = find(bench, deadline.within(_ARRIVAL_SECONDS))
     evidence.playbook = _check_desired_state(bench, deadline)
     arrived = sum(message.arrived for message in evidence.messages)
-    told = [f"{arrived} of {len(evidence.messages)} messages at the sink", bench.detail]
+    recovered = "its logs tell of a recovery from a crash" if evidence.recovery_log else ""
+    told = [f"{arrived} of {len(evidence.messages)} messages at the sink", recovered, bench.detail]
     bench.detail = ", ".join(filter(None, told))
 
 
@@ -53,6 +58,16 @@ def _read_canaries(bench: Bench) -> dict[str, CanaryResult]:
     is_own, stopped = bench.evidence.snapshot.is_own, stopped_classes(bench.endpoint)
     going = [name for name in bench.endpoint.state_classes if not (is_own and name in stopped)]
     return bench.canaries.read_back(bench.machine, bench.evidence.snapshot.taken, ended, going)
+
+
+def _read_recovery_log(bench: Bench, deadline: Deadline) -> list[str]:
+    """Return what the logs say of recoveries since the restore, where the backup is like what a crash leaves."""
+    snapshot, manifest = bench.evidence.snapshot, bench.snapshot_manifest
+    is_crash = snapshot is not None and Consistency.CRASH in snapshot.consistency.values()
+    if manifest is None or not (is_crash and bench.mode.is_destructive and bench.machine.has_init):
+        return []
+    sizes = {path: entry.size for path, entry in manifest.entries.items() if path.startswith("/var/log/")}
+    return read_crash_recovery(bench.machine, sizes, deadline)
 
 
 def _check_desired_state(bench: Bench, deadline: Deadline) -> PlaybookResult | None:
@@ -129,17 +144,12 @@ def _remove_own(bench: Bench, deadline: Deadline, dead: Collection[str] = ()) ->
     if bench.outage.began_at is not None:
         bench.evidence.neighbours = judge_neighbours(bench)
     machine, left = bench.reconnect(deadline), list[str]()
-    try:
-        remove_markers(machine, bench.evidence.markers, deadline)
-    except CommandError as error:
-        paths = ", ".join(f"'{marker.path}'" for marker in bench.evidence.markers)
-        left.append(f"the markers {paths} ({error})")
-    try:
-        remove_hard_cases(machine, bench.run, deadline)
-    except CommandError as error:
-        left.append(f"'{hard_folder(bench.run)}' ({error})")
-    # Without a preflight nothing was written.
-    stuck = bench.canaries.clear(machine, deadline) if Step.PREFLIGHT in bench.done else {}
+    for what, remove in _removals(bench):
+        try:
+            remove(machine, deadline)
+        except CommandError as error:
+            left.append(f"{what} ({error})")
+    stuck = bench.canaries.clear(machine, deadline)
     left += [words for name, words in stuck.items() if name not in dead]
     if left:
         raise CleanupError(
@@ -148,11 +158,22 @@ def _remove_own(bench: Bench, deadline: Deadline, dead: Collection[str] = ()) ->
     return list(stuck.values())
 
 
+def _removals(bench: Bench) -> Iterator[tuple[str, Callable[[Machine, Deadline], None]]]:
+    """Yield what may be on the endpoint in files of the drill's own, in words, and what removes it."""
+    markers, snapshot = bench.evidence.markers, bench.evidence.snapshot
+    paths = ", ".join(f"'{marker.path}'" for marker in markers)
+    yield f"the markers {paths}", lambda machine, deadline: remove_markers(machine, markers, deadline)
+    yield f"'{hard_folder(bench.run)}'", lambda machine, deadline: remove_hard_cases(machine, bench.run, deadline)
+    if snapshot is not None and not snapshot.is_own and bench.evidence.wiped_at is not None:
+        yield "what an earlier drill had left in the owner's backup", remove_restored
+
+
 def stand_down(bench: Bench, deadline: Deadline) -> None:
     """Undo the preparations of a drill that ends before its wipe: the endpoint goes on as it was."""
     bench.canaries.end()
     bench.canaries.join()
-    put_back(bench, deadline)
+    if Step.PREFLIGHT in bench.done:  # else nothing was done to it yet, and it may not even answer
+        put_back(bench, deadline)
 
 
 def put_back(bench: Bench, deadline: Deadline) -> None:

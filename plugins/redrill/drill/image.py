@@ -8,7 +8,6 @@ from redrill.drill.bench import Bench
 from redrill.drill.evidence import SUFFIX, write_manifest
 from redrill.errors import BackupError, GuardError, RedrillError
 from redrill.model.record import ImageFacts
-from redrill.provisioners.digest import manifest_digest
 from redrill.provisioners.protocol import Lineage, Provisioner
 
 T = TypeVar("T")
@@ -31,13 +30,14 @@ def learn_image(bench: Bench, provisioner: Provisioner) -> ImageFacts:
 
 def learn_running_image(bench: Bench, provisioner: Provisioner) -> ImageFacts | None:
     """Return the image that the endpoint runs now, whose name nobody remembers; None when it is not known."""
-    manifest = provisioner.read_running_manifest() if isinstance(provisioner, Lineage) else None
-    if manifest is None:
+    if not isinstance(provisioner, Lineage) or (digest := provisioner.read_running_digest()) is None:
         return None
-    digest = manifest_digest(manifest)
     file = bench.run_dir / "images" / f"{digest.removeprefix('sha256:')}{SUFFIX}"
     with _IMAGES:
         if not file.exists():
+            manifest = provisioner.read_running_manifest()
+            if manifest is None:
+                return None
             write_manifest(manifest, file)
     return ImageFacts(name="", version="", digest=digest, manifest=bench.relative(file))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import zstandard
 
 from redrill.drill.guards.schedule import state_folder
-from redrill.drill.line_file import compress, in_blocks
+from redrill.drill.line_file import compress
 from redrill.errors import GuardError
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.private import write_private_bytes
@@ -16,9 +16,13 @@ from redrill.redaction import redact_known
 
 
 class LastSeen:
-    """The files of one endpoint of one fleet, as this controller saw them last."""
+    """The files of one endpoint of one fleet, as this controller saw them last.
 
-    def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
+    ``is_rebuilt`` says that the endpoint was rebuilt since: nothing is recalled then, for it would not be believed.
+    """
+
+    def __init__(self, fleet: Fleet, endpoint: Endpoint, *, is_rebuilt: bool = False) -> None:
+        self._is_rebuilt = is_rebuilt
         self._name = hashlib.sha256(f"{fleet.name}\0{endpoint.name}".encode()).hexdigest()[:32]
 
     def recall(self) -> KnownFiles | None:
@@ -26,6 +30,8 @@ class LastSeen:
 
         Whether it is about the machine, and the boot, that answers now is for that machine to say.
         """
+        if self._is_rebuilt:
+            return None
         try:
             packed = self._file().read_bytes()
             return KnownFiles.parse(zstandard.ZstdDecompressor().decompressobj().decompress(packed))
@@ -35,7 +41,7 @@ class LastSeen:
     def keep(self, known: KnownFiles) -> None:
         """Remember this instead, unless a name in it is a secret; where that cannot be, only time is lost."""
         with suppress(OSError, GuardError):
-            if any(redact_known(line) != line for line in in_blocks(known.lines)):
+            if redact_known(known.lines) != known.lines:
                 self._file().unlink(missing_ok=True)
             else:
                 write_private_bytes(self._file(), compress(known.dump()))

@@ -1,16 +1,17 @@
 """Whether a verified backup holds what it should: what was planted, what was observed, what was given to a tool."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from redrill.drill.bench import Bench
 from redrill.drill.evidence import read_manifest
 from redrill.errors import BackupError, MachineError
 from redrill.model.churn import churn_rules
-from redrill.model.manifest import Difference, Manifest, compare, unexplained
-from redrill.model.values import STATE_PATHS, is_inside
+from redrill.model.manifest import ChurnRule, Difference, EntryKind, Manifest, compare, unexplained
+from redrill.model.values import STATE_PATHS, is_inside, printable
 
 _QUIET = ("/etc", "/home")
 _BROKEN = frozenset({"missing", "unexpected", "kind", "size", "sha256"})
@@ -81,6 +82,33 @@ def tell_changes(bench: Bench, observed: Manifest, manifest: Manifest) -> tuple[
     counts = Counter(_SINCE.get(difference.attribute, "changed") for difference in differences)
     told = ", ".join(f"{count} {sort}" for sort, count in sorted(counts.items()))
     return (f"since the snapshot /etc and /home have changed: {told}; one of them: {differences[0]}",)
+
+
+def tell_excluded(
+    observed: Manifest, manifest: Manifest, taken: datetime, rules: Sequence[ChurnRule]
+) -> tuple[str, ...]:
+    """Return in one warning which files an owner's snapshot lacks that are older than it, if there are any.
+
+    They may have been moved or unpacked there since; or else whoever makes the snapshots leaves them out.
+    """
+    when = int(taken.timestamp()) * 10**9
+    older = [path for path, entry in observed.entries.items() if entry.kind is EntryKind.FILE and entry.mtime_ns < when]
+    lacking = [Difference(path, "missing") for path in older if path not in manifest.entries]
+    paths = [each.path for each in unexplained(lacking, rules) if not _is_planting(each)]
+    if not paths:
+        return ()
+    tops = Counter(_topmost_missing(path, manifest) for path in paths)
+    shown = ", ".join(f"'{printable(top)}'" for top, _ in tops.most_common(3))
+    return (
+        f"the snapshot lacks {len(paths)} files that are older than it, most of them at {shown}: if its maker leaves "
+        "them out, no restore brings them back",
+    )
+
+
+def _topmost_missing(path: str, manifest: Manifest) -> str:
+    while (parent := path.rpartition("/")[0]) and parent not in manifest.entries:
+        path = parent
+    return path
 
 
 def tell_losses(source: Manifest, manifest: Manifest) -> tuple[str, ...]:

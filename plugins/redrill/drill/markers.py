@@ -3,7 +3,9 @@
 import secrets
 import shlex
 
+from redrill.drill.hard_cases import hard_folder
 from redrill.machine.protocol import Machine
+from redrill.model.canary import HIDDEN_FOLDER, file_canaries
 from redrill.model.deadline import Deadline
 from redrill.model.record import Marker
 from redrill.model.values import STATE_PATHS
@@ -48,3 +50,11 @@ def remove_markers(machine: Machine, markers: list[Marker], deadline: Deadline) 
     paths = " ".join(f'"$ROOT"{shlex.quote(marker.path)}' for marker in markers)
     if paths:
         machine.run(f"rm -f -- {paths}", deadline).checked()
+
+
+def remove_restored(machine: Machine, deadline: Deadline) -> None:
+    """Remove what an earlier drill had planted in the state paths when the owner's backup was made; CommandError."""
+    canaries = {f"{each.folder}/{HIDDEN_FOLDER}" for each in file_canaries(("/home", "/var")).values()}
+    survivors = [f"{path}/.redrill-survivor-*" for path in STATE_PATHS]
+    patterns = " ".join(f'"${{ROOT-}}"{pattern}' for pattern in (*survivors, hard_folder("*"), *sorted(canaries)))
+    machine.run(f"rm -rf -- {patterns}", deadline).checked()

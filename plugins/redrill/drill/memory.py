@@ -18,8 +18,11 @@ def _libc() -> ctypes.CDLL:
 def bound_heaps() -> None:
     """Let all threads share one heap, and map large blocks by themselves, so that they go back once they are freed.
 
-    Else every thread's largest moment stays on the books for ever: a drill has several threads an endpoint.
+    Else every thread's largest moment stays on the books for ever: a drill has several threads an endpoint. What is
+    there already stays to the end, so that no later collection looks at it.
     """
+    gc.collect()
+    gc.freeze()
     if hasattr(_libc(), "mallopt"):
         _libc().mallopt(_M_ARENA_MAX, 1)
         _libc().mallopt(_M_MMAP_THRESHOLD, _LARGE)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from redrill.drill.choose_backup import describe_backup
 from redrill.drill.guards.change import NAME as CHANGE
@@ -14,9 +14,10 @@ from redrill.drill.guards.endpoint import Survey, judge_endpoint, place_of, surv
 from redrill.drill.guards.landing import judge_landing
 from redrill.drill.guards.limits import judge_count, judge_environment, judge_shares, judge_twins
 from redrill.drill.guards.protection import Controller, know_controller
-from redrill.drill.guards.schedule import judge_times
+from redrill.drill.guards.schedule import Outage, judge_times
 from redrill.drill.guards.state import GuardState, off, passes, told
 from redrill.drill.guards.stops import judge_stops
+from redrill.drill.new_hosts import require_new_hosts
 from redrill.drill.plan import describe_landing
 from redrill.drill.waves import form_waves
 from redrill.model.fleet import Endpoint, Fleet
@@ -24,6 +25,7 @@ from redrill.model.needs import needed_endpoints
 from redrill.model.values import Duration, Mode, Value
 
 STAMP = "%Y%m%dT%H%M%SZ"
+WAVES = "the endpoints and waves"
 _MOST_AT_ONCE = 32
 
 
@@ -31,7 +33,8 @@ _MOST_AT_ONCE = 32
 class Request:
     """What somebody asks for: ``environment`` and ``change`` are what they said on the command line, if anything.
 
-    ``purpose`` is what more than a drill is done to the endpoints, '' for a drill.
+    ``purpose`` is what more than a drill is done to the endpoints, '' for a drill; ``trials`` is how often each of them
+    is rebuilt for it besides, and ``within`` the time after which no further trial is begun.
     """
 
     fleet: Fleet
@@ -40,6 +43,13 @@ class Request:
     environment: str | None = None
     change: str | None = None
     purpose: str = ""
+    trials: int = 0
+    within: timedelta | None = None
+
+    @property
+    def outage(self) -> Outage:
+        """How long each endpoint may be down."""
+        return Outage(self.mode, self.trials, self.within)
 
 
 class Target(Value):
@@ -94,7 +104,7 @@ class Plan(Value):
             "the mode": self.mode.value,
             **({"the purpose": self.purpose} if self.purpose else {}),
             "the environment": self.environment,
-            "the endpoints and waves": [list(wave) for wave in self.waves],
+            WAVES: [list(wave) for wave in self.waves],
             **{f"the address of '{t.endpoint}'": t.address for t in self.targets},
             **{f"the identity of '{t.endpoint}'": t.identity for t in self.targets},
             **{f"the new host of '{t.endpoint}'": t.landing for t in self.targets if t.landing},
@@ -108,8 +118,13 @@ class Plan(Value):
 
 
 def make_plan(request: Request, now: datetime) -> tuple[Plan, dict[str, Survey]]:
-    """Return the plan with what was found out about each endpoint; connects to all of them at once, read-only."""
+    """Return the plan with what was found out about each endpoint; connects to all of them at once, read-only.
+
+    FleetError when an endpoint is to move where it cannot.
+    """
     fleet, controller = request.fleet, know_controller()
+    if request.mode is Mode.RELOCATE:
+        require_new_hosts(fleet, request.endpoints)
     with ThreadPoolExecutor(min(_MOST_AT_ONCE, len(request.endpoints) or 1), thread_name_prefix="plan") as pool:
         found = dict(
             zip(
@@ -172,7 +187,7 @@ def _judge_run(
     facts = {found.endpoint.name: found.facts for found in surveys if found.facts}
     answering = [found.endpoint for found in surveys if not found.is_silent]
     yield judge_twins(answering, places, facts)
-    yield from judge_times(fleet, endpoints, now)
+    yield from judge_times(fleet, endpoints, now, request.outage)
     yield from judge_stops(fleet)
     if request.mode is Mode.RELOCATE:
         yield from (judge_landing(fleet, know_controller(), endpoint) for endpoint in answering)

@@ -8,7 +8,7 @@ from pathlib import Path
 from redrill.drill.bench import Bench
 from redrill.drill.choose_backup import choose_snapshot, tell_snapshot
 from redrill.drill.evidence import SUFFIX, write_manifest
-from redrill.drill.guards.schedule import judge_times
+from redrill.drill.guards.schedule import Outage, judge_times
 from redrill.drill.guards.state import require_all
 from redrill.drill.image import learn_image, learn_running_image
 from redrill.drill.last_seen import LastSeen
@@ -18,12 +18,21 @@ from redrill.drill.likeness import (
     require_survivors,
     require_true_links,
     tell_changes,
+    tell_excluded,
     tell_losses,
 )
 from redrill.drill.markers import choose_markers, plant_markers
 from redrill.drill.mounts import refuse_mounts
 from redrill.drill.outage import clock_now
-from redrill.drill.quiesce import file_classes, go_on, held_classes, quiesce, run_hooks_before, stopped_classes
+from redrill.drill.quiesce import (
+    file_classes,
+    go_on,
+    held_classes,
+    quiesce,
+    require_still,
+    run_hooks_before,
+    stopped_classes,
+)
 from redrill.drill.steady import wait_for_system
 from redrill.drill.steady_state import require_steady_state
 from redrill.drill.texts import add_texts
@@ -32,6 +41,7 @@ from redrill.drill.way_back import prove_way_back, require_young
 from redrill.errors import BackupError
 from redrill.model.canary import Consistency
 from redrill.model.choice import SnapshotChoice
+from redrill.model.churn import churn_rules
 from redrill.model.deadline import Deadline, pause
 from redrill.model.manifest import Manifest
 from redrill.model.observation import Observation
@@ -59,7 +69,8 @@ def preflight(bench: Bench, deadline: Deadline) -> None:
     """
     if bench.mode.is_destructive:
         # A later wave must not even take an endpoint out of service for a wipe that would be refused.
-        states = judge_times(bench.fleet, [bench.endpoint], datetime.now(UTC))
+        outage = bench.permit.outage if bench.permit else Outage(bench.mode)
+        states = judge_times(bench.fleet, [bench.endpoint], datetime.now(UTC), outage)
         require_all(states, f"The drill of '{bench.endpoint.name}' must not begin:")
     machine = bench.connect(bench.locate(), deadline.within(_CONNECT_SECONDS))
     wait_for_system(machine, deadline.within(_CONNECT_SECONDS))
@@ -113,7 +124,8 @@ def take_observation(bench: Bench, moment: str, deadline: Deadline) -> Observati
         return bench.relative(write_vendor(kept, file) if isinstance(kept, VendorFacts) else write_manifest(kept, file))
 
     facts = facts_about(bench.endpoint.references) + (() if bench.evidence.image_wanted else CONTENT_FACTS)
-    observation = observe(bench.machine, keep, deadline, facts, LastSeen(bench.fleet, bench.endpoint))
+    seen = LastSeen(bench.fleet, bench.endpoint, is_rebuilt=bench.outage.began_at is not None)
+    observation = observe(bench.machine, keep, deadline, facts, seen)
     if observation.reused_digests:
         bench.detail = f"{observation.reused_digests} files as in the last observation of this boot"
     return add_texts(bench, observation, moment, deadline) if moment == "after" else observation
@@ -122,7 +134,8 @@ def take_observation(bench: Bench, moment: str, deadline: Deadline) -> Observati
 def back_up(bench: Bench, deadline: Deadline) -> None:
     """Cut the backup of the state paths while the data of the applications stands still, as far as they declare it.
 
-    Where a snapshot of the owner's is restored nothing is cut, and everything goes on until the outage.
+    BackupError when something of them did not. Where a snapshot of the owner's is restored nothing is cut, and
+    everything goes on until the outage.
     """
     if bench.repository is None:
         raise BackupError(
@@ -140,6 +153,7 @@ def back_up(bench: Bench, deadline: Deadline) -> None:
     bench.taken = clock_now()
     run_hooks_before(bench, deadline)
     bench.snapshot = bench.repository.create(bench.machine, bench.run, deadline)
+    require_still(bench, deadline)
     go_on(bench, deadline, is_whole=False)
     bench.canaries.go_on({*held, *files} - set(stopped))
     bench.detail = f"{bench.snapshot.entries} entries, {(bench.snapshot.stored_size or 0) / 1e6:.1f} MB stored"
@@ -217,7 +231,9 @@ def _judge_backup(
     An owner's snapshot was made before anything was planted, and the endpoint may have changed since.
     """
     if bench.endpoint.backup.snapshot is not None:
-        return tell_changes(bench, read_observed(bench), manifest), None
+        observed, rules = read_observed(bench), churn_rules(bench.endpoint.churn)
+        changes = tell_changes(bench, observed, manifest)
+        return (*changes, *tell_excluded(observed, manifest, snapshot.created, rules)), None
     source = repository.read_source(snapshot) if isinstance(repository, LossyRepository) else None
     require_survivors(bench, manifest)
     observed = read_observed(bench)

@@ -1,11 +1,13 @@
 """How the data of an endpoint stands still for a backup, as its applications declare, and goes on afterwards."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
-from redrill.errors import MachineError, SettleTimeoutError
+from redrill.errors import BackupError, MachineError, SettleTimeoutError
 from redrill.machine.protocol import Machine, Result
 from redrill.model.canary import Hooks
 from redrill.model.deadline import Deadline, wait_until
@@ -13,6 +15,7 @@ from redrill.model.fleet import Endpoint
 from redrill.probes.processes import GROUPS, parse_units
 
 _FREEZE_SECONDS = 30.0
+_MOVING = frozenset({"active", "activating", "reloading", "deactivating"})
 _STATES = "grep -sHE '^State:' /proc/[0-9]*/status; true"
 _JOURNAL = ("journalctl --rotate --quiet", "journalctl --sync --quiet")
 
@@ -33,6 +36,23 @@ def quiesce(bench: Bench, deadline: Deadline) -> None:
             result.checked()
         if frozen := _units(endpoint, "freeze"):
             _freeze(machine, frozen, deadline.within(_FREEZE_SECONDS))
+
+
+def require_still(bench: Bench, deadline: Deadline) -> None:
+    """Raise BackupError when something of what was to stand still did not until the backup was made."""
+    machine, endpoint = bench.machine, bench.endpoint
+    if not machine.has_init:
+        return
+    units = _units(endpoint, "stop", "pause")
+    asked = machine.batch([f"systemctl is-active -- {shlex.quote(unit)}" for unit in units], deadline)
+    going = [unit for unit, result in zip(units, asked, strict=True) if _MOVING.intersection(result.text.split())]
+    going += [unit for unit in _units(endpoint, "freeze") if _going(machine, [unit], deadline)]
+    if going:
+        raise BackupError(
+            f"While the backup of '{endpoint.name}' was made, {', '.join(map(repr, going))} did not stand still, so it "
+            "may hold half of a change. Nothing was wiped. Find what starts it (a socket, a timer, a watchdog, another "
+            "unit), then drill again."
+        )
 
 
 def held_classes(endpoint: Endpoint) -> list[str]:
@@ -73,30 +93,59 @@ def hooks_of(endpoint: Endpoint) -> dict[str, Hooks]:
 def go_on(bench: Bench, deadline: Deadline, *, is_whole: bool) -> None:
     """Undo what makes the data still; with ``is_whole`` also start what was to stay stopped until the wipe.
 
-    Everything is tried before MachineError says what did not work.
+    Everything is tried, and what hangs leaves time for the rest, before MachineError says what did not work.
     """
-    endpoint, troubles = bench.endpoint, list[str]()
-    for name in reversed(bench.hooked):
-        result = bench.machine.run(hooks_of(endpoint)[name].after, deadline)
-        if result.exit_status == 0:
-            bench.hooked = tuple(each for each in bench.hooked if each != name)
-        else:
-            troubles.append(_tell(result, f"the command 'after' of '{name}'"))
-    if bench.is_quiesced and bench.machine.has_init:
-        if frozen := _units(endpoint, "freeze"):
-            _signal(bench.machine, _pids(bench.machine, frozen, deadline), "CONT", deadline)
-        stopped = _units(endpoint, "pause", *(["stop"] if is_whole else []))
-        if units := [unit for unit in stopped if _ran_before(bench, unit)]:
-            result = bench.machine.run(f"systemctl start -- {' '.join(map(shlex.quote, units))}", deadline)
-            troubles += [_tell(result, "'systemctl start'")] if result.exit_status else []
+    undoings = _undoings(bench, is_whole=is_whole)
+    troubles = []
+    for index, undo in enumerate(undoings):
+        try:
+            undo(deadline.within(deadline.remaining / (len(undoings) - index)))
+        except MachineError as error:
+            troubles.append(str(error))
     bench.is_still = False
+    bench.is_quiesced = bench.is_quiesced and bool(troubles or not is_whole)
+    with suppress(OSError):  # a resume would only undo it once more
+        save_checkpoint(bench)
     if troubles:
-        raise MachineError(f"On '{endpoint.name}' what was made still for the backup stays so: {'; '.join(troubles)}")
+        what = "; ".join(troubles)
+        raise MachineError(f"On '{bench.endpoint.name}' what was made still for the backup stays so: {what}")
 
 
-def _tell(result: Result, what: str) -> str:
+def _undoings(bench: Bench, *, is_whole: bool) -> list[Callable[[Deadline], None]]:
+    """Return what has to be done, the surest first: what is frozen, what was stopped, then the hooks of the owner."""
+    undoings: list[Callable[[Deadline], None]] = [partial(_unhook, bench, name) for name in reversed(bench.hooked)]
+    if bench.is_quiesced and bench.machine.has_init:
+        stopped = _units(bench.endpoint, "pause", *(["stop"] if is_whole else []))
+        if units := [unit for unit in stopped if _ran_before(bench, unit)]:
+            undoings.insert(0, partial(_start, bench.machine, units))
+        if frozen := _units(bench.endpoint, "freeze"):
+            undoings.insert(0, partial(_thaw, bench.machine, frozen))
+    return undoings
+
+
+def _thaw(machine: Machine, units: Sequence[str], deadline: Deadline) -> None:
+    _signal(machine, _pids(machine, units, deadline), "CONT", deadline)
+
+
+def _start(machine: Machine, units: Sequence[str], deadline: Deadline) -> None:
+    result = machine.run(f"systemctl start -- {' '.join(map(shlex.quote, units))}", deadline)
+    _require_success(result, "'systemctl start'")
+
+
+def _unhook(bench: Bench, name: str, deadline: Deadline) -> None:
+    what = f"the command 'after' of '{name}'"
+    try:
+        result = bench.machine.run(hooks_of(bench.endpoint)[name].after, deadline)
+    except MachineError as error:
+        raise MachineError(f"{what}: {error}") from error
+    _require_success(result, what)
+    bench.hooked = tuple(each for each in bench.hooked if each != name)
+
+
+def _require_success(result: Result, what: str) -> None:
     words = (result.stderr or result.stdout).decode("utf-8", "backslashreplace").strip()
-    return f"{what} ended with status {result.exit_status}: {words[-500:]}"
+    if result.exit_status != 0:
+        raise MachineError(f"{what} ended with status {result.exit_status}: {words[-500:]}")
 
 
 def _ran_before(bench: Bench, unit: str) -> bool:
@@ -110,14 +159,19 @@ def _freeze(machine: Machine, units: Sequence[str], deadline: Deadline) -> None:
 
     def is_frozen(is_last_try: bool) -> bool | None:
         soon = Deadline.after(_FREEZE_SECONDS) if is_last_try else deadline
-        stopped = _stopped(machine, soon)  # asked first: who is made later is in the units, and goes
-        going = [pid for pid in _pids(machine, units, soon) if pid not in stopped]
+        going = _going(machine, units, soon)
         _signal(machine, going, "STOP", soon)
         if going and is_last_try:
             raise SettleTimeoutError(f"On '{machine.name}' {len(going)} processes of {', '.join(units)} do not freeze.")
         return None if going else True
 
     wait_until(is_frozen, deadline, interval=0.02)
+
+
+def _going(machine: Machine, units: Sequence[str], deadline: Deadline) -> list[int]:
+    """Return the processes of the units that are not frozen."""
+    stopped = _stopped(machine, deadline)  # asked first: who is made later is in the units, and goes
+    return [pid for pid in _pids(machine, units, deadline) if pid not in stopped]
 
 
 def _pids(machine: Machine, units: Sequence[str], deadline: Deadline) -> list[int]:

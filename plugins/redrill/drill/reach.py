@@ -1,7 +1,7 @@
 """Finding an endpoint and opening a live handle of it."""
 
 from redrill.backends import load_backend
-from redrill.errors import FleetError, MachineError
+from redrill.errors import FleetError, MachineError, RedrillError
 from redrill.machine.local_machine import LocalMachine
 from redrill.machine.protocol import Machine
 from redrill.machine.ssh_machine import OldBoot, SshMachine, wait_for_ssh
@@ -40,11 +40,34 @@ def locate(fleet: Fleet, endpoint: Endpoint) -> Location:
     if provisioner is not None:
         location = provisioner.locate()
         if location is None:
-            raise MachineError(f"Endpoint '{endpoint.name}' is not up; bring it up first (the lab: 'redrill lab up').")
+            advice = tell_move(fleet, endpoint) or "; bring it up first (the lab: 'redrill lab up')."
+            raise MachineError(f"Endpoint '{endpoint.name}' is not up{advice}")
         return location
     if endpoint.address is None:
         raise FleetError(f"{fleet.source}: endpoint '{endpoint.name}' has neither 'address:' nor 'provisioner:'.")
     return Location(address=endpoint.address, port=endpoint.ssh.port, host_keys=endpoint.ssh.host_keys)
+
+
+def tell_move(fleet: Fleet, endpoint: Endpoint) -> str:
+    """Return how a sentence about an endpoint that is not up ends when its new host is; '' when that is not up."""
+    try:
+        builder = make_builder(fleet, endpoint)
+        if builder is None or builder.locate() is None:
+            return ""
+    except RedrillError:  # a wrong 'relocate:' is told where somebody wants to go there
+        return ""
+    return (
+        f", but its new host '{endpoint.relocated.name}' is. If it has moved for good, {describe_move(endpoint)}. "
+        "If a drill was interrupted, resume that."
+    )
+
+
+def describe_move(endpoint: Endpoint) -> str:
+    """Return what the owner of a fleet file has to change in it once an endpoint has moved for good."""
+    new, host = endpoint.relocate, endpoint.relocated
+    said = [f"call the endpoint '{host.name}'", *([f"give it 'address: {host.address}'"] if host.address else [])]
+    said += ["give it the provisioner of 'relocate:'"] if new and new.provisioner else []
+    return f"say so in the fleet file: {', '.join(said)} and take its 'relocate:' out"
 
 
 def reach(endpoint: Endpoint, location: Location, deadline: Deadline, old: OldBoot | None = None) -> Machine:

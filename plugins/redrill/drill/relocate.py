@@ -6,7 +6,7 @@ from redrill.drill.bench import Bench
 from redrill.drill.finish import put_back
 from redrill.drill.guards.stops import require_go
 from redrill.drill.health.asking import Asker, Target
-from redrill.drill.reach import destination_of
+from redrill.drill.reach import describe_move, destination_of
 from redrill.drill.redeploy import read_unlike
 from redrill.drill.steady import wait_for_system
 from redrill.drill.take_down import begin_outage, remember_boot, require_armed, take_down
@@ -47,17 +47,20 @@ def hand_back(bench: Bench, deadline: Deadline) -> None:
     for the reason. CleanupError names what could not be removed of the other host.
     """
     relocation, new, missing = _relocation(bench), bench.endpoint.relocate, _missing(bench)
-    kept = "new" if new and new.keep == "new" and not missing else "old"
+    is_begun = relocation.kept == "new"  # before the run died: the old host may be gone by now
+    kept = "new" if is_begun or (new and new.keep == "new" and not missing) else "old"
+    if kept == "new" and not is_begun:
+        require_go(bench.fleet)
     bench.evidence.relocation = relocation.model_copy(update={"kept": kept})
     if kept == "new":
-        require_go(bench.fleet)
         take_down(bench)
         left = _remove(bench.provisioner, bench.endpoint.name, deadline)
-        bench.detail = f"'{relocation.name}' has taken over for good"
+        bench.detail = f"'{relocation.name}' has taken over for good; {describe_move(bench.endpoint)}"
     else:
-        left = "" if missing else _remove(bench.builder, relocation.name, deadline)
-        told = f"{_leave(bench, deadline)}, for {missing}" if missing else "the new one is removed"
+        where = _leave(bench, deadline)
         start_old(bench, deadline)
+        left = "" if missing else _remove(bench.builder, relocation.name, deadline)
+        told = f"{where}, for {missing}" if missing else "the new one is removed"
         bench.detail = f"the old host serves again, {told}"
     if left:
         raise CleanupError(left)
@@ -66,6 +69,8 @@ def hand_back(bench: Bench, deadline: Deadline) -> None:
 def come_back(bench: Bench, deadline: Deadline) -> str:
     """Start the old host again after a drill that broke; return in words what is where now."""
     relocation = _relocation(bench)
+    if relocation.kept == "new":
+        raise ProvisionError(f"'{relocation.name}' has taken over and the old host is being removed; resume the run.")
     left = _leave(bench, deadline)
     start_old(bench, deadline)
     bench.evidence.relocation = relocation.model_copy(update={"kept": "old"})

@@ -1,7 +1,7 @@
 """What interrupted runs left behind: which endpoints are still to be finished, and which a person gives up."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -84,21 +84,31 @@ def find_unfinished(fleet: Fleet, run_dir: Path, permits: Mapping[str, Permit]) 
 def find_quarantined(runs: Path) -> list[Quarantined]:
     """Return every quarantined endpoint of the runs below a folder, oldest run first."""
     found = []
-    # The second drill of a run has a folder of its own inside that of the run.
-    for file in sorted([*runs.glob("*/records/*/checkpoint.json"), *runs.glob("*/*-again/records/*/checkpoint.json")]):
-        run_dir, name = file.parents[2], file.parent.name
-        point = read_checkpoint(run_dir, name)
-        if point is not None and point.is_quarantined and point.record.wiped_at:
+    for run_dir, name, point in _checkpoints(runs):
+        if point.is_quarantined and point.record.wiped_at:
             failure = point.record.failure
             why = f"{failure.step.value}: {failure.message}" if failure else "its run was interrupted"
             found.append(Quarantined(run_dir, name, point.record.wiped_at, why))
     return found
 
 
+def find_still(runs: Path) -> list[tuple[Path, str]]:
+    """Return the runs below a folder, with the endpoints, that have left something stopped or frozen for a backup."""
+    return [(run_dir, name) for run_dir, name, point in _checkpoints(runs) if point.is_still]
+
+
+def _checkpoints(runs: Path) -> Iterator[tuple[Path, str, Checkpoint]]:
+    # The second drill of a run has a folder of its own inside that of the run.
+    for file in sorted([*runs.glob("*/records/*/checkpoint.json"), *runs.glob("*/*-again/records/*/checkpoint.json")]):
+        run_dir, name = file.parents[2], file.parent.name
+        if point := read_checkpoint(run_dir, name):
+            yield run_dir, name, point
+
+
 def abandon(fleet: Fleet, run_dir: Path, endpoint: str, reason: str) -> None:
-    """Give up an endpoint that a run destroyed: a person takes it over. FleetError when it is not quarantined."""
+    """Give up an endpoint that a run destroyed, or stopped: a person takes it over. FleetError when it did neither."""
     point = read_checkpoint(run_dir, endpoint)
-    if point is None or not point.is_quarantined:
+    if point is None or not (point.is_quarantined or point.is_still):
         raise FleetError(f"Endpoint '{endpoint}' is not quarantined by the run '{run_dir.name}'; see 'redrill status'.")
     if not reason.strip():
         raise FleetError("Say why the endpoint is given up; the reason stays in the journal.")

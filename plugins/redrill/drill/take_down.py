@@ -1,11 +1,10 @@
 """The one gate to every step that takes an endpoint down: it is armed, or its drill had begun to do so already."""
 
-from datetime import UTC, datetime
-
 from redrill.drill.bench import Bench
 from redrill.drill.checkpoint import save_checkpoint
 from redrill.drill.guards.stops import require_go
 from redrill.drill.locks import EndpointLock
+from redrill.drill.outage import clock_now
 from redrill.errors import GuardError
 from redrill.machine.ssh_machine import OldBoot
 from redrill.model.values import Mode
@@ -50,7 +49,7 @@ def take_down(bench: Bench) -> None:
 def _remember(bench: Bench, lock: EndpointLock) -> None:
     """Write down that the endpoint is taken down; OSError when that cannot be: then it is not."""
     before = bench.evidence.wiped_at
-    bench.evidence.wiped_at = before or datetime.now(UTC)
+    bench.evidence.wiped_at = before or clock_now()
     try:
         bench.canaries.log.sync()
         save_checkpoint(bench)

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from redrill.errors import FleetError
+from redrill.lab.passwords import FOLDER, hand_over
 from redrill.machine.ssh_machine import SshMachine
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.fleet import Endpoint, Fleet
@@ -15,7 +16,8 @@ SCRIPT = "/run/redrill-day1"
 def run_day1(fleet: Fleet, endpoint: Endpoint, location: Location, deadline: Deadline) -> None:
     """Run the endpoint's Day-1 script, when it has one; CommandError when that fails.
 
-    It is run as root by bash with REDRILL_ENDPOINT, REDRILL_ADDRESS and REDRILL_SINK_ADDRESS set.
+    It is run as root by bash with REDRILL_ENDPOINT, REDRILL_ADDRESS and REDRILL_SINK_ADDRESS set. REDRILL_SECRETS is a
+    folder in which each secret of its applications is a file, such as 'shop/postgresql/password', until it has ended.
     """
     if endpoint.day1 is None:
         return
@@ -52,13 +54,15 @@ def _run_script(machine: SshMachine, fleet: Fleet, endpoint: Endpoint, script: P
         "REDRILL_ENDPOINT": endpoint.name,
         "REDRILL_ADDRESS": str(endpoint.address),
         "REDRILL_SINK_ADDRESS": sink_address(fleet, endpoint),
+        "REDRILL_SECRETS": FOLDER,
     }
     words = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     # Not piped into a shell: what the script runs could read the rest of it as its own input.
     with script.open("rb") as source:
         machine.send(f"cat >{SCRIPT}", source, deadline).checked()
+    hand_over(machine, endpoint, deadline)
     machine.run(f"{words} bash {SCRIPT} </dev/null", deadline).checked()
-    machine.run(f"rm {SCRIPT}", deadline).checked()
+    machine.run(f"rm -rf {SCRIPT} {FOLDER}", deadline).checked()
 
 
 def _is_in_order(machine: SshMachine, is_last_try: bool) -> bool | None:

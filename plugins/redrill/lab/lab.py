@@ -1,17 +1,19 @@
 """The lab: all endpoints of a fleet that are containers on this machine, brought up and taken down together."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from redrill.drill.locks import forget, identify, open_locks
+from redrill.drill.reach import tell_move
 from redrill.errors import FleetError, GuardError, ProvisionError, RedrillError
 from redrill.lab.day1 import run_day1, wait_for_order
+from redrill.lab.passwords import ensure_password, files_of
 from redrill.lab.removal import remove_lab
 from redrill.lab.report import LabRow, Report
-from redrill.lab.state import LabState, locked, read_state, write_state
+from redrill.lab.state import LabState, labs_of, locked, read_state, write_state
 from redrill.lab.trees import bring_up_tree, take_down_tree, tree_rows, trees_of
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
@@ -68,7 +70,7 @@ def status(fleet: Fleet) -> list[LabRow]:
 def _bring_up_containers(fleet: Fleet, report: Report) -> None:
     _require_root(fleet)
     endpoints = _containers(fleet)
-    with _all_locked(fleet):
+    with _all_locked(_places(fleet)):
         _prepare(fleet, endpoints)
         for endpoint in endpoints:
             NspawnProvisioner(fleet, endpoint).build_image(report)
@@ -81,8 +83,10 @@ def _bring_up_containers(fleet: Fleet, report: Report) -> None:
 
 def _take_down_containers(fleet: Fleet, report: Report) -> None:
     _require_root(fleet)
-    with _all_locked(fleet):
-        for place in _places(fleet):
+    # One from which the last endpoint has moved away for good is in the fleet file no more.
+    places = list(dict.fromkeys([*_places(fleet), *labs_of(fleet.source)]))
+    with _all_locked(places):
+        for place in places:
             remove_lab(place)
             report(f"The lab '{place.name}' is down.")
 
@@ -117,23 +121,26 @@ def _places(fleet: Fleet) -> list[LabPlace]:
 
 
 @contextmanager
-def _all_locked(fleet: Fleet) -> Iterator[None]:
+def _all_locked(places: Sequence[LabPlace]) -> Iterator[None]:
     with ExitStack() as stack:
-        for place in _places(fleet):
+        for place in places:
             stack.enter_context(locked(place, Deadline.after(LOCK_SECONDS)))
         yield
 
 
 def _prepare(fleet: Fleet, endpoints: tuple[Endpoint, ...]) -> None:
-    """Write down what the labs will make, then make their SSH keys."""
+    """Write down what the labs will make, then make their SSH keys and passwords."""
     for place in _places(fleet):
         keys = {endpoint.ssh.key for endpoint in endpoints if endpoint.ssh.key}
+        passwords = {file for endpoint in endpoints for file in files_of(endpoint)}
         _refuse_takeover(place, fleet)
         before = read_state(place)
-        made = {key for key in keys if not key.exists()} | set(before.made_keys if before else ())
+        made = {file for file in keys | passwords if not file.exists()} | set(before.made_keys if before else ())
         write_state(place, LabState(name=place.name, source=fleet.source, made_keys=tuple(sorted(made))))
         for key in keys:
             _ensure_key(key)
+        for password in passwords:
+            ensure_password(password)
 
 
 def _refuse_takeover(place: LabPlace, fleet: Fleet) -> None:
@@ -173,9 +180,13 @@ def _try_bring_up(fleet: Fleet, endpoint: Endpoint, report: Report) -> str | Non
 def _bring_up(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
     provisioner = NspawnProvisioner(fleet, endpoint)
     day1 = provisioner.place.day1
+    if provisioner.is_of_a_drill:  # its state is from a backup, and Day-1 in it; a new host that took over has no mark
+        day1.touch()
     if provisioner.locate() and day1.exists():
         report(f"{endpoint.name}: runs already.")
         return
+    if not provisioner.place.tree.exists() and (words := tell_move(fleet, endpoint)):
+        raise GuardError(f"it is not made anew: it is not up{words}")
     location = _boot(provisioner, report, endpoint, fleet)
     if not day1.exists():
         run_day1(fleet, endpoint, location, Deadline.after(DAY1_SECONDS))

@@ -10,11 +10,11 @@ from pathlib import Path
 from redrill.errors import EndpointBusyError
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.values import Value
-from redrill.provisioners.nspawn_place import LabPlace
+from redrill.provisioners.nspawn_place import LABS, LabPlace
 
 
 class LabState(Value):
-    """A lab that was brought up; ``made_keys`` are the SSH keys that did not exist before."""
+    """A lab that was brought up; ``made_keys`` are the SSH keys and passwords that did not exist before."""
 
     name: str
     source: Path
@@ -27,6 +27,12 @@ def read_state(place: LabPlace) -> LabState | None:
         return LabState.model_validate_json(place.state.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def labs_of(source: Path) -> list[LabPlace]:
+    """Return the labs that were brought up from a fleet file, by name."""
+    known = [LabPlace(path.name) for path in sorted(LABS.glob("*"))]
+    return [place for place in known if (state := read_state(place)) and state.source == source]
 
 
 def write_state(place: LabPlace, state: LabState) -> None:

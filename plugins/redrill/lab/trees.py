@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 from redrill.drill.locks import forget, identify, open_locks
-from redrill.errors import FleetError
+from redrill.drill.reach import tell_move
+from redrill.errors import FleetError, GuardError
 from redrill.lab.report import LabRow, Report
 from redrill.machine.local_machine import LocalMachine
 from redrill.model.deadline import Deadline
@@ -21,11 +22,21 @@ def trees_of(fleet: Fleet) -> tuple[Endpoint, ...]:
 
 
 def bring_up_tree(fleet: Fleet, endpoint: Endpoint, report: Report) -> None:
-    """Deploy an endpoint and run its Day-1 script, unless it stands already; CommandError when the script fails."""
+    """Deploy an endpoint and run its Day-1 script, unless it stands already; CommandError when the script fails.
+
+    GuardError for one that has moved to a new host, for nobody wants two of it, and for a directory of the owner's.
+    """
     provisioner = TreeProvisioner(fleet, endpoint)
     if provisioner.locate():
         report(f"{endpoint.name}: stands already.")
         return
+    if words := tell_move(fleet, endpoint):
+        raise GuardError(f"The endpoint '{endpoint.name}' is not made anew: it is not up{words}")
+    root = provisioner.destination().root
+    if root and root.exists() and not provisioner.made_it():
+        raise GuardError(
+            f"'{root}' was there before, and redrill has not made it: move it away, or name another folder."
+        )
     deadline = Deadline.after(DAY1_SECONDS)
     location = provisioner.redeploy(deadline)
     forget(open_locks(fleet), endpoint.name, identify(location), "the lab made it anew")

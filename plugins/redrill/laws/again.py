@@ -1,5 +1,6 @@
 """The second drill of all endpoints, from the last to the first, one after another: what acting the laws need."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from redrill.drill import prepare
@@ -7,21 +8,25 @@ from redrill.drill.authorize import Authorized, authorize
 from redrill.drill.bench import Bench
 from redrill.drill.engine import run_drill
 from redrill.drill.hard_cases import plant_hard_cases
-from redrill.drill.planning import Request
+from redrill.drill.planning import Plan, Request
 from redrill.drill.progress import LineProgress, LiveProgress
 from redrill.drill.redeploy import begin_wipe
 from redrill.drill.stages import REPLACE_STAGES, Stage
-from redrill.errors import GuardError, RedrillError
+from redrill.errors import FleetError, GuardError, RedrillError
 from redrill.minimise.leaked import SavedLeaks
 from redrill.minimise.pieces import PieceTree
 from redrill.minimise.trials import Answer, Workshop
 from redrill.model.deadline import Deadline
 from redrill.model.manifest import Manifest
 from redrill.model.record import DrillRecord, Step
-from redrill.model.values import Value
+from redrill.model.values import Mode, Value
 from redrill.private import write_private
 
-_PURPOSE = "drill twice for the laws"
+PURPOSE = "drill twice for the laws (--redrill-laws)"
+
+_TRIALS = 2
+"""How often the second drill rebuilds an endpoint before it restores it: with all of its backup, and with a part."""
+
 _SUBSET_SECONDS = 4 * 3600.0
 _HALVED = "/var/"
 
@@ -48,29 +53,36 @@ def subset_file(run_dir: Path, endpoint: str) -> Path:
     return run_dir / "records" / endpoint / "subset.json"
 
 
-def drill_again(request: Request, run_dir: Path, progress: LineProgress | LiveProgress) -> list[DrillRecord]:
-    """Drill the endpoints of a finished run once more; GuardError before anything is touched.
+def for_laws(request: Request) -> Request:
+    """Return the request for a drill and the second one after it, so that one plan names all that they do.
 
-    The plan of the first drill is used up: what answers now is another boot. So all guards are asked again, and only
-    where no person has to confirm a plan.
+    FleetError in another mode, GuardError when the fleet file forbids to wipe an endpoint again so soon.
+    """
+    if request.mode is not Mode.REPLACE:
+        raise FleetError(f"'--redrill-laws' drills twice in mode 'replace', not '{request.mode.value}'.")
+    if request.fleet.guards.min_interval:
+        raise GuardError(
+            "Nothing was touched. The laws need a second drill right after the first, and 'guards.min_interval' of the "
+            "fleet file forbids it: drill without '--redrill-laws', or a fleet that does not say so."
+        )
+    return replace(request, purpose=PURPOSE, trials=_TRIALS + 1)
+
+
+def drill_again(
+    request: Request, plan: Plan | None, run_dir: Path, progress: LineProgress | LiveProgress
+) -> list[DrillRecord]:
+    """Drill the endpoints of a finished run once more, as its ``plan`` says; GuardError before anything is touched.
+
+    What answers now is another boot, and time has passed, so all guards are asked again.
     """
     folder = again_dir(run_dir)
     folder.mkdir(mode=0o700)
     endpoints = tuple(reversed(request.endpoints))
-    anew = Request(request.fleet, endpoints, request.mode, request.environment, request.change, _PURPOSE)
-    authorized = authorize(anew, None, folder)
+    anew = replace(request, endpoints=endpoints, trials=_TRIALS)
+    authorized = authorize(anew, None, folder, part_of=plan)
     one_by_one = Authorized(tuple((each,) for each in endpoints), authorized.permits, authorized.plan)
     stages = {request.mode: law_stages()}
     return run_drill(request.fleet, endpoints, request.mode, folder, progress, authorized=one_by_one, stages=stages)
-
-
-def require_no_confirmation(authorized: Authorized) -> None:
-    """Raise GuardError unless the second drill may follow the first without anybody's word."""
-    if authorized.plan and authorized.plan.needs_confirmation:
-        raise GuardError(
-            "The laws need a second drill, whose plan nobody could confirm in between: they are for fleets that say "
-            "'disposable: true' and whose provisioner has made them. Nothing was touched."
-        )
 
 
 def law_stages() -> tuple[Stage, ...]:

@@ -9,7 +9,7 @@ from redrill.model.measurement import Measurement
 from redrill.model.values import Mode
 
 NEVER = math.inf
-"""The time of an application that did not come back."""
+"""The time of an application that did not come back; as an RPO: nobody knows how much was lost."""
 
 
 class Trend(NamedTuple):
@@ -17,7 +17,7 @@ class Trend(NamedTuple):
 
     ``change`` is the last time against the median of all before it, 0.25 for a quarter slower; None where that cannot
     be said. Interrupted drills count as drills, their times do not. ``rpo_last`` and ``rpo_worst`` are the worst of all
-    state classes, None where none was measured.
+    state classes, None where there is none; one that is not known is the worst of all.
     """
 
     endpoint: str
@@ -72,7 +72,7 @@ def _trend(endpoint: str, application: str, mode: Mode, drills: Sequence[Measure
 
 
 def _worst_loss(drill: Measurement) -> float | None:
-    return max((loss for loss in drill.losses.values() if loss is not None), default=None)
+    return max((NEVER if loss is None else loss for loss in drill.losses.values()), default=None)
 
 
 def _change(times: Sequence[float]) -> float | None:

@@ -8,7 +8,8 @@ import paramiko
 
 from redrill.model.deadline import Deadline
 
-_PIECE = 1 << 20
+_PIECE = 1 << 17
+"""Bytes that are handed on at once: each stage of a stream holds a piece or two, and larger ones are no faster."""
 
 
 class DeadlineOverError(Exception):

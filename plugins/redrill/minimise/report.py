@@ -8,12 +8,14 @@ import yaml
 from redrill.analysis.ledger import tell_size
 from redrill.model.values import Value, printable
 from redrill.private import write_private
+from redrill.redaction import redact
 
 FILE = "minimal-restore-set.yml"
 
 COLUMNS = ("path", "what", "entries", "size", "of the backup", "trial", "without it")
 
 _SHOWN = 120
+"""Letters of what was wrong without a path."""
 
 _HEAD = """\
 # A proposal, found by trials: what the applications of '{endpoint}' NEED to be restored so that they recover, where all
@@ -79,16 +81,9 @@ class Report(Value):
                 share = f"{part.size / self.size:.1%}" if self.size and what != "LEAKED and necessary" else "-"
                 trial = "-" if part.trial is None else str(part.trial)
                 path = part.path if part.is_whole else f"{part.path} (itself)"
-                size = tell_size(part.size)
-                yield [
-                    printable(path),
-                    word,
-                    str(part.entries),
-                    size,
-                    share,
-                    trial,
-                    " ".join(printable(part.why).split())[:120],
-                ]
+                # What is cut off must not leave the beginning of a secret, which nobody would know again.
+                why = redact(" ".join(printable(part.why).split()))[:_SHOWN]
+                yield [printable(path), word, str(part.entries), tell_size(part.size), share, trial, why]
 
     def conclude(self) -> str:
         """Return the result in one sentence."""

@@ -145,13 +145,19 @@ def entry_line(entry: Entry) -> str:
     """Return an entry as one line of JSON: its path, then its other fields in their order."""
     numbers = (entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns)
     texts = (entry.sha256, entry.target, entry.device, entry.link_group)
-    return front_of_line(entry.path, entry.kind, numbers) + rest_of_line(texts, entry.xattrs, entry.flags)
+    middle = middle_of_line(entry.kind, numbers)
+    return front_of_line(entry.path) + middle + rest_of_line(texts, entry.xattrs, entry.flags)
 
 
-def front_of_line(path: str, kind: str, numbers: tuple[int, int, int, int, int]) -> str:
-    """Return the beginning of an entry's line; ``numbers`` are mode, uid, gid, size and time."""
+def front_of_line(path: str) -> str:
+    """Return the beginning of an entry's line."""
+    return f"[{_quote(path)}"
+
+
+def middle_of_line(kind: str, numbers: tuple[int, int, int, int, int]) -> str:
+    """Return what follows in an entry's line; ``numbers`` are mode, uid, gid, size and time."""
     mode, uid, gid, size, mtime_ns = numbers
-    return f'[{_quote(path)},"{kind}",{mode},{uid},{gid},{size},{mtime_ns}'
+    return f',"{kind}",{mode},{uid},{gid},{size},{mtime_ns}'
 
 
 def rest_of_line(

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from redrill.model.canary import Consistency
 from redrill.model.fleet import Fleet
 from redrill.model.phases import phases_until
 from redrill.model.record import DrillRecord
@@ -14,7 +15,8 @@ class Recovery(Value):
 
     ``is_measured``: the endpoint was wiped, so there was an outage. ``phases`` are the seconds that each part took, in
     their order, up to the first healthy answer; ``held_seconds`` how long it was watched to stay healthy;
-    ``downtime_seconds`` runs from the last healthy answer before the outage.
+    ``downtime_seconds`` runs from the last healthy answer before the outage. ``consistency`` says what the backup that
+    it came back from held of its data, where the drill made it.
     """
 
     is_measured: bool
@@ -24,6 +26,7 @@ class Recovery(Value):
     held_seconds: float = 0.0
     downtime_seconds: float | None = None
     healthy: bool
+    consistency: Consistency | None = None
 
 
 class Loss(Value):
@@ -60,6 +63,7 @@ def _recovery(fleet: Fleet, record: DrillRecord, name: str, result: ApplicationR
         held_seconds=result.held,
         downtime_seconds=result.downtime if is_measured else None,
         healthy=result.healthy,
+        consistency=record.consistency_of(name) if is_measured else None,
     )
 
 

@@ -184,6 +184,8 @@ class DrillRecord(Value):
     ``wiped_at`` is when the endpoint began to be destroyed, or was stopped for its new host to take over;
     ``outage_at`` is when the outage began whose end is measured: later than that where the endpoint was first rebuilt
     without its state (``vanilla``). ``timeline`` is what happened since then.
+
+    ``recovery_log`` is what its logs say of recoveries from a crash, where the backup is of one.
     """
 
     schema_version: int = SCHEMA
@@ -217,6 +219,11 @@ class DrillRecord(Value):
     messages: tuple[LogMessage, ...] = ()
     applications: dict[str, ApplicationResult] = {}
     playbook: PlaybookResult | None = None
+    recovery_log: tuple[str, ...] = ()
+
+    def consistency_of(self, application: str) -> Consistency | None:
+        """Return what the backup held of an application's data; None when nobody knows."""
+        return self.snapshot.consistency.get(application) if self.snapshot else None
 
     @property
     def home(self) -> Location | None:

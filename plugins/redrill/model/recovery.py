@@ -43,9 +43,9 @@ class ApplicationResult(Value):
     ``asked`` counts the questions since then. ``last_healthy`` is the last healthy answer before, in the same seconds,
     so not above 0; ``first_healthy`` the first one of the system that came back.
 
-    ``waited`` are the seconds until its recovery in which what it needs was not there. Of that, ``needed`` are the
-    applications that were drilled with it, and ``after_needs`` are the seconds from the moment when its own system and
-    all of them were there to its recovery.
+    ``waited`` are the seconds until its recovery in which what it needs was not there. ``needed`` are those of that
+    which were away then for being drilled themselves, and ``after_needs`` are the seconds from the moment when its own
+    system and all of them were there to its recovery.
     """
 
     checks: tuple[CheckResult, ...]

@@ -3,7 +3,6 @@
 import re
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
@@ -75,8 +74,7 @@ Duration = Annotated[
 
 def is_inside(path: str, parents: tuple[str, ...] = STATE_PATHS) -> bool:
     """Whether ``path`` is one of ``parents`` or lies below one of them."""
-    pure = PurePosixPath(path)
-    return any(pure.is_relative_to(parent) for parent in parents)
+    return f"{path}/".startswith(tuple(f"{parent.rstrip('/')}/" for parent in parents))
 
 
 def printable(text: str) -> str:

@@ -38,9 +38,10 @@ class ReadBack:
 def make_line(run: str, number: int, sent: datetime, payload: str) -> str:
     """Return what one write stores: its number, the time in ms, the payload (hex), and a checksum over all of them.
 
-    The run is in the checksum, so that a line of an earlier drill does not pass for one of this.
+    The run is in the checksum, so that a line of an earlier drill does not pass for one of this, and begins the
+    payload, so that it does not pass for a wreck of one either: an owner's backup may hold what an earlier drill wrote.
     """
-    text = f"{number} {int(sent.astimezone(UTC).timestamp() * 1000)} {payload}"
+    text = f"{number} {int(sent.astimezone(UTC).timestamp() * 1000)} {_tag(run)}{payload}"
     return f"{text} {_checksum(run, text)}"
 
 
@@ -49,6 +50,10 @@ def number_of(run: str, line: str) -> int | None:
     found = _LINE.fullmatch(line)
     is_whole = found is not None and found[4] == _checksum(run, line.rpartition(" ")[0])
     return int(found[1]) if found and is_whole else None
+
+
+def _tag(run: str) -> str:
+    return hashlib.sha256(run.encode()).hexdigest()[:8]
 
 
 def _checksum(run: str, text: str) -> str:
@@ -74,7 +79,7 @@ def sort_out(run: str, canary: Canary, text: str, written: Sequence[Write], take
         if number is None and isinstance(canary, CommandCanary) and line.isdecimal():
             has_lines, number = False, int(line)
         if number is None:
-            altered |= _wreck_of(line, position, known)
+            altered |= set() if _is_foreign(run, line) else _wreck_of(line, position, known)
         else:
             numbers.add(number)
     if canary.keeps_last:
@@ -85,15 +90,17 @@ def sort_out(run: str, canary: Canary, text: str, written: Sequence[Write], take
 
 
 def _wreck_of(line: str, position: int, known: Mapping[int, Write]) -> set[int]:
-    """Return the write that a line is a wreck of: by the number that it begins with, else by its place among all.
-
-    A line of another drill, which numbers its writes otherwise, is none.
-    """
+    """Return the write that a line is a wreck of: by the number that it begins with, else by its place among all."""
     begin = re.match(r"\d+", line)
     if begin and int(begin[0]) in known:
         return {int(begin[0])}
-    is_foreign = _LINE.fullmatch(line) is not None
-    return set() if is_foreign or not known else {list(known)[min(position, len(known) - 1)]}
+    return {list(known)[min(position, len(known) - 1)]} if known else set()
+
+
+def _is_foreign(run: str, line: str) -> bool:
+    """Whether a line is as another drill writes them; a write whose line came to look like that is missing then."""
+    found = _LINE.fullmatch(line)
+    return found is not None and not found[3].startswith(_tag(run))
 
 
 def measure(

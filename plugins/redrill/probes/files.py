@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import zstandard
 
@@ -15,6 +16,9 @@ from redrill.model.values import is_inside
 from redrill.probes.known_files import KnownFiles, count_files, remember
 from redrill.probes.manifest_program import Area, manifest_program
 from redrill.probes.manifest_stream import LineMaker, Listing, read_listing
+
+_SEEING = Lock()
+"""Held while lines are made of a listing: several at once are no faster, and each takes as much memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,12 @@ def receive_areas(machine: Machine, areas: Sequence[Area], deadline: Deadline, k
     command, source = manifest_program(areas), _offer(known) if known else None
     with machine.receive(command, deadline, source) if source else machine.receive(command, deadline) as chunks:
         listing = read_listing(chunks)
-    if known and (listing is None or (listing.is_change and listing.offered != len(known.records))):
+    if known and (listing is None or (listing.is_change and listing.offered != known.count)):
         return receive_areas(machine, areas, deadline)  # what is known was not heard as it was said
     if listing is None:
         raise MachineError(f"The manifest of '{machine.name}' ended early; nothing can be said about its files.")
-    return _see(listing, areas, known if listing.is_change else None)
+    with _SEEING:
+        return _see(listing, areas, known if listing.is_change else None)
 
 
 def _offer(known: KnownFiles) -> Iterator[bytes]:

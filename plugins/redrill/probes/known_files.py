@@ -7,46 +7,60 @@ from typing import Protocol
 from redrill.probes.manifest_stream import Listing, Made
 
 _UNSURE = b"?"
-_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class KnownFiles:
-    """Raw records of the manifest program, sorted, and the line of each in a manifest.
+    """Raw records of the manifest program, sorted, and the line of each in a manifest, which is ASCII.
 
-    ``identity`` is what the program called the machine, its boot and itself: for any other all this is worth nothing.
-    Records that must not be believed next time begin with '?', so that they equal none.
+    They are two texts, with a NUL after each record and each line: as many small values would take twice the memory
+    for as long as a machine is listened to. ``identity`` is what the program called the machine, its boot and itself:
+    for any other all this is worth nothing. Records that must not be believed next time begin with '?', so that they
+    equal none.
     """
 
     identity: bytes
-    records: list[bytes]
-    lines: list[str]
+    records: bytes
+    lines: str
+
+    @classmethod
+    def of(cls, identity: bytes, pairs: Sequence[tuple[bytes, str]]) -> "KnownFiles":
+        """Return what is known from records with their lines."""
+        records = b"\0".join([*(record for record, _ in pairs), b""])
+        return cls(identity, records, "\0".join([*(line for _, line in pairs), ""]))
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return self.records.count(b"\0")
 
     def dump(self) -> Iterator[bytes]:
-        """Yield what ``parse`` takes: identity, number of records, records and lines, each followed by a NUL."""
-        yield b"%s\0%d\0" % (self.identity, len(self.records))
-        for start in range(0, len(self.records), _AT_ONCE):
-            yield b"".join([b"%s\0" % record for record in self.records[start : start + _AT_ONCE]])
-        for start in range(0, len(self.lines), _AT_ONCE):
-            yield "".join([f"{line}\0" for line in self.lines[start : start + _AT_ONCE]]).encode("ascii")
+        """Yield what ``parse`` takes: identity, number of records and size of them all, then records and lines."""
+        yield b"%s\0%d %d\0" % (self.identity, self.count, len(self.records))
+        yield self.records
+        yield self.lines.encode("ascii")
 
     @classmethod
     def parse(cls, data: bytes) -> "KnownFiles":
         """Return what was dumped; ValueError when it is something else."""
-        identity, number, *tokens = data.split(b"\0")
-        count = int(number)
-        if len(tokens) != 2 * count + 1 or tokens.pop():
+        begin = data.index(b"\0", data.index(b"\0") + 1) + 1
+        identity, numbers, _ = data[:begin].split(b"\0")
+        count, size = map(int, numbers.split(b" "))
+        found = cls(identity, data[begin : begin + size], data[begin + size :].decode("ascii"))
+        is_cut = found.records[-1:] not in (b"", b"\0") or found.lines[-1:] not in ("", "\0")
+        if is_cut or size < 0 or (found.count, found.lines.count("\0")) != (count, count):
             raise ValueError("It does not hold as many records as it says.")
-        return cls(identity, tokens[:count], [line.decode("ascii") for line in tokens[count:]])
+        return found
 
     def offer(self) -> Iterator[bytes]:
         """Yield what the manifest program reads: its identity in a line, then the records."""
         yield self.identity + b"\n"
-        yield b"\0".join(self.records) + b"\0"
+        yield self.records or b"\0"
 
     def without(self, gone: set[bytes]) -> list[tuple[bytes, str]]:
         """Return records with their lines but for those that are no more."""
-        return [pair for pair in zip(self.records, self.lines, strict=True) if pair[0] not in gone]
+        pairs = zip(self.records.split(b"\0"), self.lines.split("\0"), strict=True)
+        return [pair for pair in pairs if pair[0] and pair[0] not in gone]
 
 
 class Memory(Protocol):
@@ -72,7 +86,7 @@ def remember(listing: Listing, kept: Sequence[tuple[bytes, str]], made: Iterable
         return None
     pairs += ((_UNSURE + raw, "") for raw in listing.device_records.values())
     pairs.sort()
-    return KnownFiles(listing.identity, [record for record, _ in pairs], [line for _, line in pairs])
+    return KnownFiles.of(listing.identity, pairs)
 
 
 def count_files(kept: Iterable[tuple[bytes, str]]) -> int:

@@ -10,7 +10,7 @@ import zstandard
 
 from redrill.machine.flags import only_kept
 from redrill.machine.walker import KINDS, decode, encode
-from redrill.model.manifest import EntryKind, front_of_line, rest_of_line
+from redrill.model.manifest import EntryKind, front_of_line, middle_of_line, rest_of_line
 
 _TYPES = {
     b"f": EntryKind.FILE,
@@ -36,14 +36,16 @@ Xattrs = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True)
 class Record:
-    """A record as it came, and what it says but for its name; ``inode`` is 'device:inode' where it has more names.
+    """A record as it came, and what it says but for its name: the ``middle`` of its line, and what ends it.
+
+    ``inode`` is 'device:inode' where it has more names.
 
     ``is_young`` says that it changed so lately that a further change might not show.
     """
 
     raw: bytes
     kind: EntryKind
-    front: str
+    middle: str
     inode: str
     target: str | None
     is_young: bool
@@ -154,21 +156,21 @@ def _read_records(tokens: Iterator[bytes], listing: Listing, *, is_posix: bool) 
         if head.startswith(b"r"):
             listing.devices[name] = ":".join(str(int(number, 16)) for number in facts.split(b":"))
             listing.device_records[name] = raw
-        elif record := parse(raw, name, facts, listing.began):
+        elif record := parse(raw, facts, listing.began):
             listing.records[name] = record
             listing.has_nanoseconds &= not is_posix or _FRACTION.search(facts) is not None
 
 
-def _parse_gnu(raw: bytes, name: bytes, facts: bytes, began: int) -> Record:
+def _parse_gnu(raw: bytes, facts: bytes, began: int) -> Record:
     mode, uid, gid, size, mtime, links, inode, ctime, target = facts.decode("utf-8", "surrogateescape").split(" ", 8)
     seconds, _, fraction = mtime.partition(".")
     # find prints whole seconds rounded down and then the part that is added to them, so -2.25 is 1.75 s before 1970.
     times = int(seconds) * 10**9 + int(fraction[:9])
     kind = _TYPES[raw[:1]]
-    front = _front(name, kind, (int(mode, 8), int(uid), int(gid), int(size), times))
+    middle = _middle(kind, (int(mode, 8), int(uid), int(gid), int(size), times))
     is_young = int(ctime.partition(".")[0]) > began - YOUNG_SECONDS
     return Record(
-        raw, kind, front, _shared(kind, links, inode), target if kind is EntryKind.SYMLINK else None, is_young
+        raw, kind, middle, _shared(kind, links, inode), target if kind is EntryKind.SYMLINK else None, is_young
     )
 
 
@@ -176,7 +178,7 @@ _TOTAL = re.compile(rb"([0-9]+)\t[0-9]+\t([0-9]+)\ttotal")
 _FRACTION = re.compile(rb"\.([0-9]{9}) ")
 
 
-def _parse_posix(raw: bytes, name: bytes, facts: bytes, _began: int) -> Record | None:
+def _parse_posix(raw: bytes, facts: bytes, _began: int) -> Record | None:
     """Parse the record of a machine whose stat prints seconds, and what is below one where it shows the date."""
     fields = facts.decode("utf-8", "surrogateescape").split(" ", 11)
     if len(fields) < 12:
@@ -185,14 +187,14 @@ def _parse_posix(raw: bytes, name: bytes, facts: bytes, _began: int) -> Record |
     bits, fraction = int(mode, 16), clock.partition(".")[2]
     times = int(seconds) * 10**9 + int(fraction or 0)
     kind = KINDS[stat.S_IFMT(bits)]
-    front = _front(name, kind, (stat.S_IMODE(bits), int(uid), int(gid), int(size), times))
-    return Record(raw, kind, front, _shared(kind, links, inode), target if kind is EntryKind.SYMLINK else None, True)
+    middle = _middle(kind, (stat.S_IMODE(bits), int(uid), int(gid), int(size), times))
+    return Record(raw, kind, middle, _shared(kind, links, inode), target if kind is EntryKind.SYMLINK else None, True)
 
 
-def _front(name: bytes, kind: EntryKind, numbers: tuple[int, int, int, int, int]) -> str:
+def _middle(kind: EntryKind, numbers: tuple[int, int, int, int, int]) -> str:
     if kind is not EntryKind.FILE:
         numbers = (*numbers[:3], 0, numbers[4])
-    return front_of_line(path_of(name), kind, numbers)
+    return middle_of_line(kind, numbers)
 
 
 def _shared(kind: EntryKind, links: str, inode: str) -> str:
@@ -290,7 +292,8 @@ class LineMaker:
     def _line(self, name: bytes, record: Record, group: str | None) -> str:
         device = self._listing.devices.get(name) if record.kind in _DEVICES else None
         texts = (record.digest, record.target, device, group)
-        return record.front + rest_of_line(texts, self._listing.xattrs.pop(name, ()), self._flags_of(name, record))
+        rest = rest_of_line(texts, self._listing.xattrs.pop(name, ()), self._flags_of(name, record))
+        return front_of_line(path_of(name)) + record.middle + rest
 
     def _groups(self) -> dict[bytes, str]:
         """Return the first path of each group of names of one inode, for every name in it."""

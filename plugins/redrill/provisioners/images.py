@@ -87,7 +87,11 @@ def key_of(folder: Path) -> str:
 
 def find(folder: Path) -> BuiltImage | None:
     """Return the image of a definition when the cache has it."""
-    directory = cache_directory() / key_of(folder)
+    return read(cache_directory() / key_of(folder))
+
+
+def read(directory: Path) -> BuiltImage | None:
+    """Return the image in a directory of the cache; None when it is not there."""
     try:
         return BuiltImage(**json.loads((directory / "image.json").read_text("utf-8")), directory=directory)
     except FileNotFoundError:

@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 from redrill.errors import FleetError, ProvisionError
@@ -36,11 +35,11 @@ class NspawnProvisioner:
     Settings = Settings
 
     def __init__(self, fleet: Fleet, endpoint: Endpoint) -> None:
-        settings = checked_settings(Settings, endpoint, "provisioner")
+        self._fleet = fleet
         self.endpoint = endpoint
         self._definition = _definition_of(fleet, endpoint)
         self._subnet = _subnet_of(endpoint)
-        self.place: EndpointPlace = LabPlace(settings.lab or fleet.name).endpoint(endpoint.name)
+        self.place: EndpointPlace = _lab_of(fleet, endpoint).endpoint(endpoint.name)
         self._container = Container(self.place)
         self._tree = Tree(self.place)
         self._run: str | None = None
@@ -61,8 +60,8 @@ class NspawnProvisioner:
         return f"nspawn:{self.place.machine}"
 
     def room(self) -> Path:
-        """Return the folder of the endpoint, in which the upper layer of its root is, or where that will be made."""
-        return self.place.directory if self.place.directory.is_dir() else self.place.lab.endpoints
+        """Return the folder of the endpoint, which holds the upper layer of its root, or the nearest one above it."""
+        return next(folder for folder in (self.place.directory, *self.place.directory.parents) if folder.is_dir())
 
     def describe_image(self) -> ImageFacts:
         """Return the image that a redeploy would use; it is built when it is not in the cache."""
@@ -77,13 +76,24 @@ class NspawnProvisioner:
         """Return the root of the golden image in the cache."""
         return self.build_image().root
 
+    def read_running_digest(self) -> str | None:
+        """Return the digest of the image below its overlay; None when there is none, or it left the cache."""
+        running = self._running_image()
+        return running.digest if running else None
+
     def read_running_manifest(self) -> Manifest | None:
-        """Return what the image below the endpoint's overlay holds; None when there is none, or it left the cache."""
-        golden = self._tree.golden
-        manifest = golden.parent / "manifest.jsonl" if golden else None
+        """Return what that image holds; None as above."""
+        running = self._running_image()
         try:
-            return _read_manifest(manifest) if manifest else None
+            return _read_manifest(running.manifest) if running else None
         except (OSError, ValueError):  # of an image that is gone, or written by another release of redrill
+            return None
+
+    def _running_image(self) -> images.BuiltImage | None:
+        golden = self._tree.golden
+        try:
+            return images.read(golden.parent) if golden else None
+        except (OSError, ValueError, TypeError):  # as above
             return None
 
     def build_image(self, report: Callable[[str], None] | None = None) -> images.BuiltImage:
@@ -151,6 +161,19 @@ class NspawnProvisioner:
         self._container.forget(deadline)
         remove_tree(self.place.directory)
 
+    def destination(self) -> Location:
+        """Return where the container answers once it is there; FleetError when its network is that of another lab."""
+        for other in self._fleet.endpoints:
+            if other.provisioner is None or other.provisioner.kind != "nspawn":
+                continue
+            lab = _lab_of(self._fleet, other)
+            if lab != self.place.lab and _subnet_of(other) == self._subnet:
+                raise FleetError(
+                    f"the network {self._subnet.network} is that of '{other.name}' in the lab '{lab.name}', and each "
+                    f"lab has networks of its own; give '{self.endpoint.name}' an address in another one."
+                )
+        return Location(address=self._address, port=SSH_PORT)
+
     def own_files(self) -> tuple[str, ...]:
         """Return where the name, the address and the key of a fresh file system are."""
         return OWN_FILES
@@ -159,6 +182,11 @@ class NspawnProvisioner:
     def is_stopped(self) -> bool:
         """Whether the endpoint has its file system but does not run, so that ``boot`` would bring it back."""
         return self._tree.is_mounted and not self._container.is_running
+
+    @property
+    def is_of_a_drill(self) -> bool:
+        """Whether a drill has made the file system that the endpoint has."""
+        return self._tree.rebuilt_for() is not None
 
     @property
     def _address(self) -> str:
@@ -180,6 +208,10 @@ class NspawnProvisioner:
             ) from error
 
 
+def _lab_of(fleet: Fleet, endpoint: Endpoint) -> LabPlace:
+    return LabPlace(checked_settings(Settings, endpoint, "provisioner").lab or fleet.name)
+
+
 def _definition_of(fleet: Fleet, endpoint: Endpoint) -> Path:
     if endpoint.image is None or endpoint.image.definition is None:
         where = f"endpoints.{endpoint.name}.image.definition"
@@ -195,7 +227,6 @@ def _subnet_of(endpoint: Endpoint) -> Subnet:
         raise FleetError(f"{where}: the provisioner 'nspawn' needs an IPv4 address, not {endpoint.address!r}") from None
 
 
-@cache
 def _read_manifest(path: Path) -> Manifest:
     with path.open(encoding="utf-8") as lines:
         return Manifest.parse(lines)

@@ -76,6 +76,9 @@ class Unpacked(Protocol):
 class Lineage(Protocol):
     """An optional ability: knowing what the image held that the endpoint runs now, which may be an older one."""
 
+    def read_running_digest(self) -> str | None:
+        """Return the digest of that image as ``describe_image`` tells one; None when it is no longer known."""
+
     def read_running_manifest(self) -> Manifest | None:
         """Return what that image holds; None when it is no longer known."""
 

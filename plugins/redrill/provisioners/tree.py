@@ -65,8 +65,8 @@ class TreeProvisioner:
         return f"tree:{self._root.resolve()}"
 
     def room(self) -> Path:
-        """Return the folder of the endpoint, in which its root is, or where that will be made."""
-        return self._home if self._home.is_dir() else self._settings.directory
+        """Return the folder of the endpoint, in which its root is, or the nearest one in which it will be made."""
+        return next(folder for folder in (self._home, *self._home.parents) if folder.is_dir())
 
     def describe_image(self) -> ImageFacts:
         """Return the wanted image with the digest of what stands in the image folder now."""
@@ -82,6 +82,11 @@ class TreeProvisioner:
     def image_root(self) -> Path:
         """Return the image folder."""
         return self._settings.image
+
+    def read_running_digest(self) -> str | None:
+        """Return the digest of what the image folder held when the directory was copied from it."""
+        manifest = self.read_running_manifest()
+        return manifest_digest(manifest) if manifest else None
 
     def read_running_manifest(self) -> Manifest | None:
         """Return what the image folder held when the directory was copied from it."""
@@ -188,8 +193,12 @@ class TreeProvisioner:
         return self.locate() or self.boot(deadline)
 
     def remove(self, _deadline: Deadline | None = None) -> None:
-        """Remove the endpoint altogether."""
-        _remove(self._home)
+        """Remove all that was made of the endpoint; what else is in its folder is the owner's."""
+        if (self._home / _MADE).exists():
+            for path in (self._root, self._token, self._home / _IMAGE, *self._home.glob("old-*"), self._home / _MADE):
+                _remove(path)
+        with suppress(OSError):
+            self._home.rmdir()
 
     def destination(self) -> Location:
         """Return the directory, whether it is there or not."""

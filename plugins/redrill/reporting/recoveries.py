@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from redrill.model.canary import Consistency
 from redrill.model.measured import Loss, Recovery
 from redrill.model.values import spell_seconds
 from redrill.model.verdict import EndpointVerdict
@@ -63,13 +64,17 @@ def choose_worst(endpoints: Sequence[EndpointVerdict], most: int = LINES_SHOWN) 
 
 
 def tell_recovery(recovery: Recovery) -> str:
-    """Return such as 'RTO 2.2 s of 2m = wipe 0.3 + restore 0.6 + ready 1.3, held 1.0 s'."""
+    """Return such as 'RTO 2.2 s of 2m = wipe 0.3 + restore 0.6 + ready 1.3, held 1.0 s'.
+
+    That its backup was like what a crash leaves is said as well.
+    """
+    origin = f", from a {Consistency.CRASH} backup" if recovery.consistency is Consistency.CRASH else ""
     if recovery.rto_seconds is None:
         parts = tell_phases(recovery.phases)
-        return f"RTO never{_of(recovery.objective_seconds)}{f': {parts}' if parts else ''}"
+        return f"RTO never{_of(recovery.objective_seconds)}{f': {parts}' if parts else ''}{origin}"
     words = f"RTO {spell_seconds(recovery.rto_seconds)}{_of(recovery.objective_seconds)}"
     parts = tell_phases(recovery.phases)
-    return f"{words}{f' = {parts}' if parts else ''}, held {spell_seconds(recovery.held_seconds)}"
+    return f"{words}{f' = {parts}' if parts else ''}, held {spell_seconds(recovery.held_seconds)}{origin}"
 
 
 def tell_phases(phases: dict[str, float]) -> str:

@@ -76,7 +76,9 @@ def _measured(endpoints: Sequence[EndpointVerdict], width: int) -> Iterable[Line
     told, hidden = choose_worst(endpoints)
     names = [f"{each.endpoint} {each.subject}" for each in told]
     indent = max(map(len, names), default=0) + 4
-    wrapper = textwrap.TextWrapper(width, subsequent_indent=" " * indent, break_long_words=False)
+    wrapper = textwrap.TextWrapper(
+        width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
     for name, each in zip(names, told, strict=True):
         words = wrapper.wrap(f"  {name.ljust(indent - 4)}  {each.words}")
         yield from (Line(text, {"red": True} if each.part > 1 else {}) for text in words)
@@ -171,8 +173,8 @@ def _measured_chapter(endpoints: Sequence[EndpointVerdict]) -> Iterable[str]:
     if recoveries or losses:
         yield from ("## How long, and what was lost?", "")
     if recoveries:
-        yield "| endpoint | application | RTO | objective | down | phases, in seconds | held |"
-        yield "| --- | --- | ---: | ---: | ---: | --- | ---: |"
+        yield "| endpoint | application | RTO | objective | down | phases, in seconds | held | its data in the backup |"
+        yield "| --- | --- | ---: | ---: | ---: | --- | ---: | --- |"
         yield from _rows(recoveries)
     if losses:
         yield "| endpoint | state class | RPO |"
@@ -184,7 +186,8 @@ def _recovery_cells(one: Recovery) -> tuple[str, ...]:
     times = (one.objective_seconds, one.downtime_seconds)
     objective, down = (spell_seconds(time) if time is not None else _NOTHING for time in times)
     rto = "never" if one.rto_seconds is None else spell_seconds(one.rto_seconds)
-    return rto, objective, down, tell_phases(one.phases) or _NOTHING, spell_seconds(one.held_seconds)
+    phases, held = tell_phases(one.phases) or _NOTHING, spell_seconds(one.held_seconds)
+    return rto, objective, down, phases, held, one.consistency or _NOTHING
 
 
 def _rows(rows: Iterable[Sequence[str]]) -> Iterable[str]:

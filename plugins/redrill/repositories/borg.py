@@ -48,9 +48,13 @@ class BorgRepository(ToolRepository[Settings]):
         form = ("--json", "--format", "{hostname}{comment}{id}{start}")
         owners = self._ask(["list", *form, "--glob-archives", self._settings.archives], deadline)["archives"]
         own = self._ask(["list", *form, "--glob-archives", f"*-{DRILL}-*"], deadline)["archives"]
-        found = {facts["name"]: self._snapshot(facts) for facts in owners if facts["hostname"] == self._host}
+        found = {facts["name"]: self._snapshot(facts) for facts in owners if self._is_owners(facts)}
         found |= {facts["name"]: self._snapshot(facts) for facts in own if self._is_own(facts)}
         return [snapshot for name, snapshot in found.items() if snapshot]
+
+    def _is_owners(self, facts: dict[str, Any]) -> bool:
+        # What drills of other endpoints have made has the name of the controller, which may be a host with backups.
+        return bool(facts["hostname"] == self._host) and str(facts["comment"]).split()[:1] != [DRILL]
 
     def _is_own(self, facts: dict[str, Any]) -> bool:
         return str(facts["comment"]).split()[:2] == [DRILL, self._endpoint.name]
@@ -84,6 +88,11 @@ class BorgRepository(ToolRepository[Settings]):
     def _need(self, snapshot: Snapshot, deadline: Deadline) -> tuple[int, int]:
         stats = self._ask(["info", "--json", f"::{snapshot.id}"], deadline)["archives"][0]["stats"]
         return int(stats["original_size"]), snapshot.entries or int(stats["nfiles"])
+
+    def _count(self, snapshot: Snapshot, deadline: Deadline) -> tuple[int, int]:
+        listed = self._run(["--log-json", "list", "--format", "{size}{NL}", f"::{snapshot.id}", *_TOPS], deadline)
+        sizes = listed.stdout.split()
+        return sum(map(int, sizes)), len(sizes)
 
     def _check(self, deadline: Deadline) -> None:
         depth = self._settings.check

@@ -19,6 +19,7 @@ from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest
 from redrill.model.values import STATE_PATHS, Duration, Value
+from redrill.redaction import redact
 from redrill.repositories.foreign_archive import unpack_foreign
 from redrill.repositories.protocol import Snapshot
 from redrill.repositories.snapshot_folder import create_private
@@ -26,7 +27,7 @@ from redrill.repositories.staged_tree import default_place, new_stage
 from redrill.repositories.stored_tree import checked_archive, open_tree, read_tree
 
 _MOST_PRINTED = 1 << 24
-_MOST_WORDS = 2000
+_MOST_WORDS, _MOST_READ = 2000, 1 << 16
 _ID = r"^[!-~](?:[ -~]*[!-~])?$"
 
 
@@ -71,7 +72,8 @@ class CommandRepository:
 
     def snapshots(self) -> list[Snapshot]:
         """Return what the command lists for the endpoint, oldest first; BackupError when it cannot be understood."""
-        printed = self._print("snapshots", self._settings.snapshots, self._deadline(), {})
+        deadline = Deadline.after(self._settings.timeout.total_seconds())
+        printed = self._print("snapshots", self._settings.snapshots, deadline, {})
         listed = [self._parse(line) for line in printed.splitlines() if line.strip()]
         own = [self._describe(line) for line in listed if line.host in (None, self._endpoint.name)]
         return sorted(own, key=lambda snapshot: snapshot.created)
@@ -94,12 +96,12 @@ class CommandRepository:
         return found[0]
 
     @contextmanager
-    def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
+    def open(self, snapshot: Snapshot, deadline: Deadline) -> Iterator[Iterator[bytes]]:
         """Stream what the command writes as an exact archive, all of it unpacked before the first byte.
 
         Its last chunk raises BackupError when it is not what this process has verified.
         """
-        deadline, listed = self._deadline(), self._verified.get(snapshot.id)
+        listed = self._verified.get(snapshot.id)
         with (
             self._staged(snapshot, deadline) as tree,
             open_tree(self._endpoint.name, tree, deadline) as chunks,
@@ -199,11 +201,9 @@ class CommandRepository:
             tags=listed.tags,
         )
 
-    def _deadline(self) -> Deadline:
-        return Deadline.after(self._settings.timeout.total_seconds())
-
 
 def _tail(file: IO[bytes]) -> str:
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - _MOST_WORDS))
-    return file.read().decode("utf-8", "backslashreplace").strip()
+    file.seek(max(0, size - _MOST_READ))
+    # Redacted before it is cut: nobody would know the end of a secret again.
+    return redact(file.read().decode("utf-8", "backslashreplace"))[-_MOST_WORDS:].strip()

@@ -14,11 +14,22 @@ _FAKE_SUPER = "user.rsync.%stat"
 def find_trees(directory: Path, endpoint: str, pattern: str, stamp: str | None) -> list[Snapshot]:
     """Return the trees of an endpoint as snapshots, oldest first; the path below the directory is the id.
 
-    What they hold is not known before they are verified.
+    What they hold is not known before they are verified. One that a link such as 'latest' leads to has its own name:
+    the next backup has the link lead to another one. BackupError when somebody may not look.
     """
-    trees = sorted(directory.glob(pattern.replace("{endpoint}", endpoint)))
-    found = [_describe(directory, tree, endpoint, stamp) for tree in trees if _is_tree(tree)]
-    return sorted(found, key=lambda snapshot: snapshot.created)
+    root, found = directory.resolve(), dict[Path, Path]()
+    try:
+        for tree in sorted(root.glob(pattern.replace("{endpoint}", endpoint)), key=_is_linked):
+            if _is_tree(tree):
+                found.setdefault(tree.resolve(), tree)
+    except OSError as error:
+        raise BackupError(f"The backups in '{directory}' cannot be looked through: {error}.") from error
+    snapshots = [_describe(root, tree, endpoint, stamp) for tree in found.values()]
+    return sorted(snapshots, key=lambda snapshot: (snapshot.created, snapshot.id))
+
+
+def _is_linked(tree: Path) -> bool:
+    return tree.resolve() != tree
 
 
 def _is_tree(tree: Path) -> bool:

@@ -57,8 +57,11 @@ class Repository(Protocol):
     def create(self, machine: Machine, run: str, deadline: Deadline) -> Snapshot:
         """Back up the state paths of a live machine; the snapshot exists only when this returns."""
 
-    def open(self, snapshot: Snapshot) -> AbstractContextManager[Iterator[bytes]]:
-        """Stream a snapshot as an uncompressed tar archive with member names relative to '/'."""
+    def open(self, snapshot: Snapshot, deadline: Deadline) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream a snapshot as an uncompressed tar archive with member names relative to '/'.
+
+        What has to be fetched for that is waited for until the deadline.
+        """
 
     def verify(self, snapshot: Snapshot, deadline: Deadline) -> Manifest:
         """Read the whole snapshot, check every byte against its checksums and manifest, and return the manifest."""

@@ -103,6 +103,10 @@ class ResticRepository(ToolRepository[Settings]):
         (found,) = _parse_lines(self._run(["stats", "--json", "--mode", "restore-size", snapshot.id], deadline).stdout)
         return int(found["total_size"]), int(found["total_file_count"])
 
+    def _count(self, snapshot: Snapshot, deadline: Deadline) -> tuple[int, int]:
+        listed = _parse_lines(self._run(["ls", "--json", "--recursive", snapshot.id, *STATE_PATHS], deadline).stdout)
+        return sum(int(each.get("size", 0)) for each in listed), len(listed)
+
     def _check(self, deadline: Deadline) -> None:
         match self._settings.check:
             case "snapshot":

@@ -65,7 +65,7 @@ def restore_snapshot(
                 source = packed if is_known else _inspected(packed, manifest, deadline, is_packed=True)
                 _restore(machine, source, deadline, manifest, is_packed=True)
         else:
-            with repository.open(snapshot) as stream:
+            with repository.open(snapshot, deadline) as stream:
                 source = stream if is_known else _inspected(stream, manifest, deadline, is_packed=False)
                 _restore_plain(machine, source, deadline, manifest)
     except BackupError as error:
@@ -108,7 +108,7 @@ def restore_part(
     chosen = select(manifest, part)
     try:
         remove_paths(machine, stale, deadline)
-        with repository.open(snapshot) as stream:
+        with repository.open(snapshot, deadline) as stream:
             members = select_members(stream, manifest, part, deadline)
             source = _inspected(members, chosen, deadline, is_packed=False)
             _send(machine, _command(is_packed=False), source, deadline)

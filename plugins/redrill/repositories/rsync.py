@@ -30,6 +30,7 @@ from redrill.repositories.snapshot_folder import (
     Marker,
     create_private,
     make_private_folder,
+    name_snapshot,
     new_folder,
     read_manifest,
     read_marker,
@@ -43,7 +44,6 @@ from redrill.repositories.stored_tree import checked_archive, open_tree, read_tr
 TREE = "tree"
 """The folder, beside marker and manifest, in which home, etc and var of one snapshot stand."""
 
-_OPEN_SECONDS = 7 * 24 * 3600.0
 _NEVER_LINKED = (EntryKind.FIFO, EntryKind.BLOCK, EntryKind.CHARACTER)
 _LINKS = (
     'export LC_ALL=C; cd "${ROOT-}/" && '
@@ -99,7 +99,7 @@ class RsyncRepository:
             )
         require_run_id(run)
         created = datetime.now(UTC)
-        folder = self._folder / f"{created:%Y%m%dT%H%M%S.%fZ}-{run}"
+        folder = self._folder / name_snapshot(created, run)
         try:
             make_private_folder(self._folder)
             sweep(self._folder)
@@ -112,10 +112,9 @@ class RsyncRepository:
         return marker.snapshot
 
     @contextmanager
-    def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
+    def open(self, snapshot: Snapshot, deadline: Deadline) -> Iterator[Iterator[bytes]]:
         """Stream the tree as an archive; its last chunk raises BackupError when it is not what was verified."""
-        deadline, tree = Deadline.after(_OPEN_SECONDS), self._tree(snapshot)
-        listed = self._listed(snapshot)
+        tree, listed = self._tree(snapshot), self._listed(snapshot)
         with open_tree(self._endpoint.name, tree, deadline) as chunks:
             yield chunks if listed is None else checked_archive(chunks, tree, listed, deadline)
 

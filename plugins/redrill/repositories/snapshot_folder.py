@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from redrill.repositories.streams import CHUNK, tee
 ARCHIVE = "archive.tar.zst"
 MANIFEST = "manifest.jsonl"
 MARKER = "snapshot.json"
+_NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z-.+")
 
 Seal = tuple[tuple[str, int, int, int, int], ...]
 """Name, inode, size, and in nanoseconds when content and inode last changed, of each file of a snapshot."""
@@ -47,6 +49,11 @@ class Marker(Value):
     def manifest(self) -> str:
         """The name of the manifest file."""
         return MANIFEST + (SUFFIX if self.is_encrypted else "")
+
+
+def name_snapshot(created: datetime, run: str) -> str:
+    """Return the id of a snapshot, which is the name of its folder; no owner calls one of theirs so."""
+    return f"{created:%Y%m%dT%H%M%S.%fZ}-{run}"
 
 
 def make_private_folder(path: Path) -> None:
@@ -188,9 +195,13 @@ def new_folder(folder: Path) -> Iterator[None]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what backups of an endpoint left that did not end, unless somebody still writes it."""
+    """Remove what backups of an endpoint left that did not end, unless somebody still writes it.
+
+    Folders that are not called as ``name_snapshot`` does are the owner's, such as a mirror in the same place.
+    """
     for partial in folder.iterdir():
-        if partial.is_dir() and not partial.is_symlink() and not (partial / MARKER).exists():
+        is_own = _NAME.fullmatch(partial.name) is not None and partial.is_dir() and not partial.is_symlink()
+        if is_own and not (partial / MARKER).exists():
             _remove_if_free(partial)
 
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from redrill.errors import BackupError, MachineError, RestoreError
@@ -20,9 +21,13 @@ from redrill.repositories.probe import require_room_for_attributes
 from redrill.repositories.restore import restore_tree
 from redrill.repositories.snapshot_folder import make_private_folder, remove_tree
 from redrill.repositories.stored_tree import read_tree
-from redrill.repositories.streams import decompress, feeding
+from redrill.repositories.streams import decompress, feeding, inspect
 from redrill.repositories.tar_command import judge_words
 from redrill.repositories.tar_receive import receive
+from redrill.repositories.tar_stream import read_archive
+
+_PREFIX = "redrill-stage-"
+"""What the names of stages begin with; what else is in the folder that the fleet file names is its owner's."""
 
 _USED = (
     f'cd "${{ROOT-}}/" && du -s -x -c -B1 {" ".join(path.strip("/") for path in STATE_PATHS)} 2>/dev/null | '
@@ -73,7 +78,7 @@ def new_stage(place: Path, name: str) -> Iterator[Stage]:
         make_private_folder(place)
         with _turn(place):
             _sweep(place)
-            folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=place))
+            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-", dir=place))
             lock = _lock(folder)
         (folder / "tree").mkdir()
     except OSError as error:
@@ -93,7 +98,7 @@ def fill(stage: Stage, machine: Machine, rules: Sequence[ChurnRule], deadline: D
     try:
         used = machine.run(_USED, deadline).text
         stage.require_room(int(used) if used.isdigit() else 0)
-        with feeding(lambda chunks: restore_tree(stage.machine, decompress(chunks), deadline)) as write:
+        with feeding(lambda chunks: _unpack(stage, chunks, deadline)) as write:
             received = receive(machine, write, 1, deadline)
         warnings = judge_words(received.trailer, received.manifest, rules)
         flags = read_flags(machine, received.manifest, deadline)
@@ -105,6 +110,12 @@ def fill(stage: Stage, machine: Machine, rules: Sequence[ChurnRule], deadline: D
     known = flags.by_path is not None
     source = received.manifest.with_flags(flags.by_path or {}) if known else replace(received.manifest, has_flags=False)
     return source, [*warnings, *flags.warnings]
+
+
+def _unpack(stage: Stage, chunks: Iterator[bytes], deadline: Deadline) -> None:
+    """Unpack what a machine sends, but nothing that was not looked at before: it may be in the hands of others."""
+    look = partial(read_archive, deadline=deadline, with_hashes=False)
+    restore_tree(stage.machine, inspect(decompress(chunks), look), deadline)
 
 
 def read_stage(stage: Stage, deadline: Deadline) -> Manifest:
@@ -146,7 +157,7 @@ def _lock(folder: Path) -> int:
 
 def _sweep(place: Path) -> None:
     """Remove stages whose makers have gone, and the programs that they had started, too."""
-    for folder in place.iterdir():
+    for folder in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             handle = _lock(folder)
             try:

@@ -28,6 +28,7 @@ from redrill.repositories.snapshot_folder import (
     Seal,
     create_private,
     make_private_folder,
+    name_snapshot,
     new_folder,
     read_archive_file,
     read_manifest,
@@ -88,7 +89,7 @@ class TarRepository:
         """Back up the state paths, remove what earlier backups left unfinished, and all but the newest ``keep``."""
         require_run_id(run)
         created = datetime.now(UTC)
-        name = f"{created:%Y%m%dT%H%M%S.%fZ}-{run}"
+        name = name_snapshot(created, run)
         folders = [folder / name for folder in self._folders]
         try:
             for folder in self._folders:
@@ -106,7 +107,7 @@ class TarRepository:
         return marker.snapshot.model_copy(update={"warnings": warnings})
 
     @contextmanager
-    def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
+    def open(self, snapshot: Snapshot, _deadline: Deadline) -> Iterator[Iterator[bytes]]:
         """Stream the archive uncompressed; its last chunk raises BackupError when the file is not the verified one."""
         with self.open_packed(snapshot) as chunks:
             yield decompress(chunks)

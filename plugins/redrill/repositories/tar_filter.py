@@ -1,7 +1,7 @@
 """Takes a part out of a tar archive as it goes by: what remains is a sound archive of its own."""
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 from tempfile import TemporaryFile
@@ -43,8 +43,8 @@ def select_members(
     when what it links to is not wanted. BackupError when the archive is damaged, or a member is listed as another kind.
     """
     reader, pax = ArchiveReader(chunks, deadline), dict[bytes, bytes]()
-    with ExitStack() as stack:
-        selection = _Selection(manifest, extent_of, stack)
+    with TemporaryFile() as spool:
+        selection = _Selection(manifest, extent_of, spool)
         while (block := reader.read(BLOCK)).strip(b"\0"):
             check_block(block)
             header = Header(block, pax)
@@ -61,25 +61,18 @@ def select_members(
 
 @dataclass(frozen=True, slots=True)
 class _Spooled:
-    """A member that is not wanted itself, but may be under another name; its data, padded, is in ``data``."""
+    """A member that is not wanted itself, but may be under another name: where its data, padded, is in the spool."""
 
     header: Header
-    data: IO[bytes]
-
-    def under(self, path: str) -> Iterator[bytes]:
-        """Yield the member as one with another name."""
-        key = b"GNU.sparse.name" if b"GNU.sparse.name" in self.header.pax else b"path"
-        yield extended_header({**self.header.pax, key: encode(path[1:])}) + self.header.block
-        self.data.seek(0)
-        while piece := self.data.read(CHUNK):
-            yield piece
+    start: int
+    size: int
 
 
 class _Selection:
-    def __init__(self, manifest: Manifest, extent_of: ExtentOf, stack: ExitStack) -> None:
+    def __init__(self, manifest: Manifest, extent_of: ExtentOf, spool: IO[bytes]) -> None:
         self._entries = manifest.entries
         self._extent_of = extent_of
-        self._stack = stack
+        self._spool = spool
         self._wanted = {e.link_group for p, e in self._entries.items() if e.link_group and self._is_wanted(p)}
         self._spooled: dict[str, _Spooled] = {}
         self._first: dict[str, str] = {}
@@ -103,22 +96,30 @@ class _Selection:
             yield extended_header(self._records(path, entry.kind, header)) + header.block
             yield from reader.pieces(header.size + -header.size % BLOCK)
         else:
-            data = self._spool(group, header)
-            for piece in reader.pieces(header.size + -header.size % BLOCK):
-                if data:
-                    data.write(piece)
+            self._pass_over(group, header, reader)
 
     def _records(self, path: str, kind: EntryKind, header: Header) -> dict[bytes, bytes]:
         if kind is EntryKind.DIRECTORY and self._extent_of(path) is Extent.ENTRY:
             return {key: value for key, value in header.pax.items() if key != b"GNU.dumpdir"}
         return header.pax
 
-    def _spool(self, group: str | None, header: Header) -> IO[bytes] | None:
-        if group not in self._wanted or group is None:
-            return None
-        data: IO[bytes] = self._stack.enter_context(TemporaryFile())  # noqa: SIM115 - the stack does
-        self._spooled[group] = _Spooled(header, data)
-        return data
+    def _pass_over(self, group: str | None, header: Header, reader: ArchiveReader) -> None:
+        """Read the data of a member that is not wanted, and keep it when it is under another name."""
+        size = header.size + -header.size % BLOCK
+        is_kept = group is not None and group in self._wanted
+        if group is not None and is_kept:
+            self._spooled[group] = _Spooled(header, self._spool.seek(0, os.SEEK_END), size)
+        for piece in reader.pieces(size):
+            if is_kept:
+                self._spool.write(piece)
+
+    def _renamed(self, spooled: _Spooled, path: str) -> Iterator[bytes]:
+        """Yield a member that was kept as one with another name."""
+        key = b"GNU.sparse.name" if b"GNU.sparse.name" in spooled.header.pax else b"path"
+        yield extended_header({**spooled.header.pax, key: encode(path[1:])}) + spooled.header.block
+        self._spool.seek(spooled.start)
+        for start in range(0, spooled.size, CHUNK):
+            yield self._spool.read(min(CHUNK, spooled.size - start))
 
     def _link(self, path: str, group: str | None, header: Header) -> Iterator[bytes]:
         if group in self._first:
@@ -126,6 +127,6 @@ class _Selection:
             yield extended_header({**header.pax, b"linkpath": first}) + header.block
         elif group in self._spooled:
             self._first[group] = path
-            yield from self._spooled.pop(group).under(path)
+            yield from self._renamed(self._spooled.pop(group), path)
         else:
             raise BackupError(f"The archive holds {path!r} as a hard link to what is no file before it.")

@@ -7,13 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from redrill.errors import BackupError
 from redrill.model.deadline import Deadline
+from redrill.redaction import redact
 
 _GRACE = 10.0
 """Seconds for a program to take its lock away again after it was interrupted."""
+
+_MOST_READ = 1 << 16
+"""Bytes of what a program said last that are looked through; far fewer are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,10 @@ class Ran:
     @property
     def words(self) -> str:
         """The last of what it said, in one line."""
-        text = (self.stderr.strip() or self.stdout.strip()).decode("utf-8", "backslashreplace")
-        return " ".join(text[-1000:].split())
+        said = self.stderr.strip() or self.stdout.strip()
+        text = said[-_MOST_READ:].decode("utf-8", "backslashreplace")
+        # Redacted before it is cut: nobody would know the end of a secret again.
+        return " ".join(redact(text)[-1000:].split())
 
 
 class Password(NamedTuple):
@@ -55,7 +61,7 @@ class Tool:
 
         The open files ``held`` stay open as long as it runs, also when this process has gone.
         """
-        with _in_memory(self.password) as password:
+        with _in_memory(self.password) as password, _open_memory() as stdout, _open_memory() as stderr:
             environment = {**os.environ, **self.environment}
             if self.password and password:
                 environment[self.password.variable] = self.password.form % password[0]
@@ -65,8 +71,9 @@ class Tool:
                     cwd=folder,
                     env={name: value for name, value in environment.items() if value is not None},
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
+                    # No pipes: what the program leaves behind, such as its ssh, could keep them open for ever.
+                    stdout=stdout,
+                    stderr=stderr,
                     pass_fds=(*password, *held),
                     process_group=0,
                 )
@@ -75,18 +82,17 @@ class Tool:
                     f"The program '{self.program}' cannot be run on this machine: {error.strerror}. Install it "
                     f"('apt-get install {self.package}'), or say where it is as 'repository.program'."
                 ) from error
-        with process:
-            return self._finish(process, deadline)
+            self._wait(process, deadline)
+            return Ran(process.returncode, _content(stdout), _content(stderr))
 
-    def _finish(self, process: subprocess.Popen[bytes], deadline: Deadline) -> Ran:
+    def _wait(self, process: subprocess.Popen[bytes], deadline: Deadline) -> None:
         try:
-            stdout, stderr = process.communicate(timeout=max(deadline.remaining, 0.001))
+            process.wait(timeout=max(deadline.remaining, 0.001))
         except BaseException as error:
             _end(process)
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             raise BackupError(f"'{self.program}' did not end within {deadline.budget:g} s.") from None
-        return Ran(process.returncode, stdout, stderr)
 
 
 @contextmanager
@@ -95,13 +101,19 @@ def _in_memory(password: Password | None) -> Iterator[tuple[int, ...]]:
     if password is None:
         yield ()
         return
-    handle = os.memfd_create("redrill")
-    try:
-        os.write(handle, password.text.encode() + b"\n")
-        os.lseek(handle, 0, os.SEEK_SET)
-        yield (handle,)
-    finally:
-        os.close(handle)
+    with _open_memory() as file:
+        file.write(password.text.encode() + b"\n")
+        file.seek(0)
+        yield (file.fileno(),)
+
+
+def _open_memory() -> IO[bytes]:
+    return os.fdopen(os.memfd_create("redrill"), "w+b")
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -110,5 +122,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=patience)
+            process.wait(timeout=patience)
             return

@@ -228,7 +228,7 @@ def test_when_no_copy_is_whole_all_are_named(doubled):
     repository, snapshot, *copies = doubled
     for copy in copies:
         _flip(copy / "archive.tar.zst")
-    with pytest.raises(BackupError, match=r"No copy of the snapshot '.*' is whole"), repository.open(snapshot):
+    with pytest.raises(BackupError, match=r"No copy of the snapshot '.*' is whole"), repository.open(snapshot, soon()):
         pass
 
 

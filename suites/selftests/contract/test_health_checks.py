@@ -204,6 +204,13 @@ def test_nobody_answering_is_not_healthy_and_says_so(kind: str, more: Mapping[st
     assert answer.detail
 
 
+@pytest.mark.parametrize("kind", ["http", "tcp", "postgresql", "redis", "dns"])
+def test_nobody_is_asked_while_it_has_no_address(kind: str) -> None:
+    more = {"tcp": {"port": 1}, "postgresql": {"user": "a", "database": "b"}, "dns": {"name": "shop.example"}}
+    (answer,) = Asker(Application.model_validate({kind: more.get(kind, {})})).ask(Target(""))
+    assert (answer.healthy, answer.detail) == (False, "not reachable: it has no address at this moment")
+
+
 @pytest.mark.usefixtures("passwords")
 @pytest.mark.parametrize(
     ("kind", "more"),

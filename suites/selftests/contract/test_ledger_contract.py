@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from redrill.cli import main
 from redrill.errors import FleetError, RedrillError
 from redrill.ledger import postgresql
 from redrill.ledger.opening import open_ledger
@@ -135,6 +136,18 @@ def test_a_mistake_about_it_is_one_of_the_fleet_file(settings: str, mistake: str
     (told,) = mistakes_of(DECLARED.format(settings))
     assert mistake.lower() in told.lower()
     assert "hush" not in told
+
+
+def test_who_reads_it_needs_no_secret_of_the_endpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet = tmp_path / "fleet.yml"
+    unset = "{env: REDRILL_TEST_IS_NOT_SET}"
+    repository = f"{{kind: restic, repository: vault, password: {unset}}}"
+    fleet.write_text(f"fleet: shop\nenvironment: lab\nendpoints: {{web-1: {{repository: {repository}}}}}\n")
+    assert main(["history", str(fleet), "--reports", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"No drill of 'shop' is in the ledger of '{tmp_path}' yet.\n"
+    fleet.write_text(f"{fleet.read_text()}ledger: {{kind: postgresql, url: {unset}}}\n")
+    assert main(["history", str(fleet)]) == 4
+    assert "'REDRILL_TEST_IS_NOT_SET' is not set" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_ledger_is_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 import pytest
 
@@ -81,6 +82,25 @@ def test_a_file_with_two_chosen_names_is_still_one_file(
     machine = LocalMachine("fresh", root)
     restore_part(machine, repository, snapshot, soon(), manifest, part=lambda p: extent_of(p, chosen), stale=())
     assert (root / "etc/also-plain").samefile(root / "home/user/links/hard")
+
+
+def test_files_with_very_many_other_names_do_not_use_up_the_open_files(tmp_path: Path) -> None:
+    source, root = make_small_tree(tmp_path / "source"), make_small_tree(tmp_path / "fresh")
+    for folder in ("home/a", "var/b"):
+        (source / folder).mkdir()
+    for number in range(100):
+        (source / f"home/a/{number}").write_text(f"content {number}")
+        (source / f"var/b/{number}").hardlink_to(source / f"home/a/{number}")
+    repository = make_repository(tmp_path)
+    snapshot = repository.create(LocalMachine("web-1", source), "run", soon())
+    manifest, chosen, before = repository.verify(snapshot, soon()), ["/var/b"], getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (len([*Path("/proc/self/fd").iterdir()]) + 40, before[1]))
+    try:
+        machine = LocalMachine("fresh", root)
+        restore_part(machine, repository, snapshot, soon(), manifest, part=lambda p: extent_of(p, chosen), stale=())
+    finally:
+        setrlimit(RLIMIT_NOFILE, before)
+    assert [(root / f"var/b/{number}").read_text() for number in range(100)] == [f"content {n}" for n in range(100)]
 
 
 def test_a_manifest_that_lists_another_kind_is_refused(

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from redrill.drill.likeness import tell_losses
-from redrill.errors import BackupError
+from redrill.errors import BackupError, RestoreError
 from redrill.machine.local_machine import LocalMachine
 from redrill.machine.walker import walk
+from redrill.model.deadline import Deadline
 from redrill.model.manifest import Manifest, compare
 from redrill.model.values import STATE_PATHS
 from redrill.repositories.protocol import LossyRepository, Repository, Snapshot, WatchfulRepository
@@ -230,6 +231,20 @@ def test_the_tool_finds_further_secrets_in_its_environment(place, monkeypatch):
 
 
 @every_tool
+def test_a_fetch_that_hangs_ends_with_the_time_of_the_restore(place, small, tmp_path):
+    repository, snapshot = place.create(small)
+    manifest = repository.verify(snapshot, soon())
+    hanging = tmp_path / "hanging"
+    hangs = 'case "$*" in *restore*|*extract*) exec sleep 600 ;; esac'
+    hanging.write_text(f'#!/bin/sh\n{hangs}\nexec {place.kind} "$@"\n')
+    hanging.chmod(0o755)
+    (tmp_path / "target").mkdir()
+    machine = LocalMachine(HOST, tmp_path / "target")
+    with pytest.raises(RestoreError, match=r"hanging' did not end within 1 s"):
+        restore_snapshot(machine, place.open(program=str(hanging)), snapshot, Deadline.after(1), manifest)
+
+
+@every_tool
 def test_nothing_stays_on_the_stage_and_nobody_else_may_look_at_it(place, hard, monkeypatch):
     modes = set()
     real = subprocess.Popen
@@ -251,7 +266,7 @@ def test_nothing_stays_on_the_stage_and_nobody_else_may_look_at_it(place, hard, 
 
 @every_tool
 def test_what_a_killed_drill_left_on_the_stage_goes_away(place, small):
-    left = place.folder / "staging/web-1-dead/tree"
+    left = place.folder / "staging/redrill-stage-web-1-dead/tree"
     left.mkdir(parents=True)
     (left / "file").touch()
     subprocess.run(["chattr", "+i", left / "file"], check=True)
@@ -272,6 +287,18 @@ def test_a_snapshot_that_does_not_fit_on_this_machine_is_refused_before_it_is_fe
     monkeypatch.setattr(os, "statvfs", full)
     with pytest.raises(BackupError, match=r"does not fit: 0\.1 MB and \d+ inodes are needed.*'repository.staging'"):
         repository.verify(snapshot, soon())
+
+
+@every_tool
+def test_of_a_snapshot_that_holds_far_more_only_the_state_has_to_fit(place, small, monkeypatch):
+    repository, snapshot = place.create(small)
+    monkeypatch.setattr(repository, "_need", lambda *_: (1 << 60, 1 << 40))
+    assert len(repository.verify(snapshot, soon()).entries) == snapshot.entries
+    size, inodes = repository._count(snapshot, soon())
+    assert (snapshot.size <= size < 2 * snapshot.size, snapshot.entries <= inodes <= snapshot.entries + 1) == (
+        True,
+        True,
+    )
 
 
 @every_tool

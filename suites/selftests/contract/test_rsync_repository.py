@@ -1,6 +1,7 @@
 """Trees that rsync keeps: exact, cheap, whole or absent, of redrill's own making or of somebody else's."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def test_only_the_newest_snapshots_are_kept(small, tmp_path):
 
 
 def test_what_a_killed_backup_left_is_no_snapshot_and_goes(small, tmp_path):
-    left = tree_of(tmp_path, "20200101T000000Z-dead") / "etc"
+    left = tree_of(tmp_path, "20200101T000000.000000Z-dead") / "etc"
     left.mkdir(parents=True)
     repository = open_repository(tmp_path)
     assert repository.snapshots() == []
@@ -296,6 +297,22 @@ def test_trees_by_date_are_listed_by_the_time_of_their_stamp(small, tmp_path):
     repository = open_repository(tmp_path, directory="snapshots", trees="*/{endpoint}", stamp=".done")
     found = [(snapshot.id, snapshot.created.timestamp()) for snapshot in repository.snapshots()]
     assert found == [(f"daily.1/{HOST}", 1_999_999), (f"daily.0/{HOST}", 2_000_000)]
+
+
+def test_a_link_to_the_newest_tree_is_no_snapshot_of_its_own_unless_it_leads_elsewhere(small, tmp_path):
+    shutil.copytree(small, tmp_path / HOST / "2026-11-22")
+    for name, target in (("latest", "2026-11-22"), ("a-link", "2026-11-22"), ("elsewhere", small)):
+        (tmp_path / HOST / name).symlink_to(target)
+    repository = open_repository(tmp_path, directory=".", trees="{endpoint}/*")
+    assert {snapshot.id for snapshot in repository.snapshots()} == {f"{HOST}/2026-11-22", f"{HOST}/elsewhere"}
+
+
+def test_trees_that_nobody_may_look_at_are_told():
+    with nobodys_folder() as folder:
+        (folder / HOST).mkdir(mode=0)
+        with pytest.raises(BackupError, match="cannot be looked through"):
+            as_nobody(lambda: open_repository(folder, directory=".", trees="{endpoint}").snapshots())
+        (folder / HOST).rmdir()
 
 
 def test_a_tree_whose_age_nobody_knows_is_refused(small, tmp_path):

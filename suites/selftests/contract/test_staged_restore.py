@@ -137,7 +137,7 @@ def test_an_archive_that_is_cut_off_leaves_the_old_state_and_the_next_restore_is
     snapshot = repository.create(LocalMachine("web-1", source), "run", soon())
     manifest = repository.verify(snapshot, soon())
     before = walk(target, STATE_PATHS).entries
-    with repository.open(snapshot) as stream:
+    with repository.open(snapshot, soon()) as stream:
         data = b"".join(stream)
 
     with pytest.raises(RestoreError):

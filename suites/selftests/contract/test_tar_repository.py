@@ -145,7 +145,7 @@ def test_a_backup_that_is_cut_off_is_no_snapshot(small, tmp_path):
 
 def test_what_a_killed_backup_left_is_not_listed_and_is_swept_by_the_next(small, tmp_path):
     repository = make_repository(tmp_path)
-    partial = tmp_path / "repository/web-1/20200101T000000Z-dead"
+    partial = tmp_path / "repository/web-1/20200101T000000.000000Z-dead"
     partial.mkdir(parents=True)
     (partial / ARCHIVE).write_bytes(b"partial")
     (partial / "snapshot.json.new").write_bytes(b"{}")
@@ -156,7 +156,7 @@ def test_what_a_killed_backup_left_is_not_listed_and_is_swept_by_the_next(small,
 
 def test_what_somebody_still_writes_is_not_swept(small, tmp_path):
     repository = make_repository(tmp_path)
-    partial = tmp_path / "repository/web-1/20200101T000000Z-alive"
+    partial = tmp_path / "repository/web-1/20200101T000000.000000Z-alive"
     partial.mkdir(parents=True)
     handle = os.open(partial, os.O_RDONLY)
     try:

@@ -110,7 +110,7 @@ def test_a_hard_tree_comes_back_exactly_over_ssh(hard, tmp_path):
         machine = SshMachine("web-1", sshd.ssh(), sshd.location)
         try:
             snapshot = repository.create(_Rooted(machine, hard), "run", soon())
-            with repository.open(snapshot) as stream:
+            with repository.open(snapshot, soon()) as stream:
                 restore_tree(_Rooted(machine, tmp_path / "target"), stream, soon())
         finally:
             machine.close()

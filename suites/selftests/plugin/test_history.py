@@ -140,7 +140,7 @@ def test_the_history_of_one_endpoint_is_told_as_json_with_every_part(drills: Dri
 
 
 def test_an_endpoint_without_a_drill_has_no_history(drills: Drills) -> None:
-    assert redrill_history(drills, "elm-1") == "No drill of 'elm-1' is in the ledger yet.\n"
+    assert redrill_history(drills, "elm-1") == "No drill of 'elm-1' is in the ledger of 'reports' yet.\n"
 
 
 def test_a_drill_that_died_and_was_resumed_is_one_row_whose_time_does_not_count(

@@ -1,6 +1,8 @@
 """The laws: kept by sound endpoints, and each broken by what it is about."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,13 +98,62 @@ def test_without_a_second_drill_no_law_is_judged(orchard: Orchard, tmp_path: Pat
     assert second_records(run) == []
 
 
-def test_a_fleet_whose_plans_are_confirmed_is_not_drilled_twice(orchard: Orchard, tmp_path: Path) -> None:
+@pytest.fixture
+def confirmed(orchard: Orchard) -> Orchard:
+    """A fleet whose plans somebody has to read and confirm."""
     orchard.edit("disposable: true\n", "")
+    orchard.edit("guards:", "guards:\n  allow_token: {required: false}")
+    give_up_early(orchard)
+    return orchard
+
+
+def plan(orchard: Orchard, *more: str) -> str:
+    """Return the id of a plan of one endpoint, as the command prints it."""
+    program = Path(sys.executable).with_name("redrill")
+    words = ["plan", orchard.fleet, "--mode", "replace", "--environment", "lab", "--endpoint", "ash-1", *more]
+    done = subprocess.run([program, *words], capture_output=True, text=True, check=True)
+    assert ("--redrill-laws --environment lab --confirm" in done.stdout) is ("--redrill-laws" in more)
+    return done.stdout.split()[-1]
+
+
+def test_a_plan_that_names_both_drills_is_confirmed_once_for_them(confirmed: Orchard, tmp_path: Path) -> None:
+    chosen = (f"--redrill-confirm={plan(confirmed, '--redrill-laws')}", "--redrill-endpoint=ash-1")
+    run = confirmed.drill(tmp_path / "reports", "--redrill-laws", *chosen)
+    assert run.status == 0, run.output
+    assert [file.stem for file in second_records(run)] == ["ash-1"]
+
+
+def test_a_plan_of_one_drill_is_no_word_for_two(confirmed: Orchard, tmp_path: Path) -> None:
+    before = confirmed.boots
+    for chosen, words in (
+        ([f"--redrill-confirm={plan(confirmed)}"], "is not what would be done now: the purpose changed."),
+        ([], "It has to be a plan to drill twice for the laws (--redrill-laws)."),
+    ):
+        run = confirmed.drill(tmp_path / "reports", "--redrill-laws", "--redrill-endpoint=ash-1", *chosen)
+        assert (run.status, "Nothing was touched" in run.output) == (10, True), run.output
+        assert words in " ".join(run.output.split())
+    assert confirmed.boots == before
+
+
+def test_what_is_not_as_the_confirmed_plan_says_is_not_drilled_again(confirmed: Orchard, tmp_path: Path) -> None:
+    on_boot(
+        confirmed,
+        "ash-1",
+        'tr 0-9a-f 1-9a-f0 <"$ROOT/etc/machine-id" >"$ROOT/run/id"; cat "$ROOT/run/id" >"$ROOT/etc/machine-id"',
+    )
+    chosen = (f"--redrill-confirm={plan(confirmed, '--redrill-laws')}", "--redrill-endpoint=ash-1")
+    run = confirmed.drill(tmp_path / "reports", "--redrill-laws", *chosen)
+    assert run.status == 10, run.output
+    assert "the identity of 'ash-1' changed. Nothing more was touched" in " ".join(run.output.split())
+    assert second_records(run) == []
+
+
+def test_a_fleet_whose_endpoints_are_not_wiped_twice_in_a_row_knows_no_laws(orchard: Orchard, tmp_path: Path) -> None:
+    orchard.edit("guards:", "guards:\n  min_interval: 1h")
     before = orchard.boots
     run = drill(orchard, tmp_path)
-    assert run.status == 10
-    assert "Nothing was touched" in run.output
-    assert orchard.boots == before
+    assert (run.status, orchard.boots) == (10, before), run.output
+    assert "'guards.min_interval'" in run.output
 
 
 def test_other_modes_know_no_laws(orchard: Orchard, tmp_path: Path) -> None:

@@ -5,12 +5,33 @@ from pathlib import Path
 
 import pytest
 
+from redrill.drill.crash import VARIABLE
 from redrill.drill.locks import open_locks
+from redrill.drill.resume import find_quarantined
 from redrill.lab.lab import up
 from redrill.loader import load_fleet
-from selftests.support.orchard import Orchard, plant_orchard, redeploys
+from selftests.support.drills import run_pytest
+from selftests.support.orchard import SUITES, Orchard, plant_orchard, redeploys
 
 ONLY = "--redrill-endpoint=oak-1"
+
+
+def test_a_resume_brings_it_back_whatever_the_guards_say_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = plant_orchard(tmp_path)
+    planted.edit("waves: {canary: 0, size: 3", "waves: {canary: 1, size: 3")
+    with monkeypatch.context() as patch:
+        patch.setenv(VARIABLE, "oak-1:redeploy:done")
+        died = planted.drill(tmp_path / "reports")
+    assert died.status == 137, died.output
+    assert died.folder
+    # Nobody says the environment this time, as a run that wipes must.
+    resumed = run_pytest(tmp_path / "reports", *SUITES, f"--redrill-resume={died.folder}")
+    assert resumed.status == 10, resumed.output
+    assert find_quarantined(tmp_path / "reports/runs") == []
+    assert planted.boots == {"oak-1": 1}
+    assert "test_application_is_healthy[oak-1-app]" in resumed.tests("passed")
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def test_lines_are_chosen_as_their_paths_are(manifest, parents):
 
 @given(st.binary(max_size=9).map(lambda data: data.replace(b"\0", b"")), TOKENS)
 def test_what_is_known_survives_being_stored(identity, pairs):
-    known = KnownFiles(identity, [record for record, _ in pairs], [line for _, line in pairs])
+    known = KnownFiles.of(identity, pairs)
     assert KnownFiles.parse(b"".join(known.dump())) == known
 
 

@@ -129,3 +129,12 @@ def test_lines_of_an_earlier_drill_are_no_writes_of_this(gaps: list[float]) -> N
     new = "".join(f"{line(write.number)}\n" for write in writes)
     found = sort_out(RUN, COMMAND, old + new, writes, START)
     assert (found.numbers, found.altered) == (frozenset(write.number for write in writes), frozenset())
+
+
+@given(GAPS, st.sampled_from([APPEND, RENAME, COMMAND]))
+def test_lines_of_an_earlier_drill_with_the_same_numbers_are_neither_writes_nor_wrecks(
+    gaps: list[float], canary: AppendCanary | RenameCanary | CommandCanary
+) -> None:
+    writes = written(gaps)
+    old = "".join(make_line("earlier", write.number, START, "ab") + "\n" for write in writes)
+    assert sort_out(RUN, canary, old, writes, START) == ReadBack(frozenset())

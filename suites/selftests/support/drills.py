@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from redrill.model.values import Mode
 from selftests.support.history import violations
@@ -44,6 +46,19 @@ def run_redrill(
     """Run the suites over a fleet file with further arguments of pytest; reports go below ``reports``."""
     suites = ("--pyargs", "redrill_suites", "-p", "no:cacheprovider")
     return run_pytest(reports, *suites, f"--redrill-fleet={fleet}", *arguments, timeout=timeout, under=under)
+
+
+def drill_changed(fleet: Path, changes: Mapping[str, Any], reports: Path, *arguments: str) -> Drilled:
+    """Drill a fleet whose file says more: changes by the path to what is to be changed, such as 'roles/db'."""
+    document = yaml.safe_load(fleet.read_text())
+    for path, change in changes.items():
+        place = document
+        for part in path.split("/"):
+            place = place[part]
+        place.update(change)
+    changed = fleet.with_name(f"{reports.name}.yml")
+    changed.write_text(json.dumps(document))
+    return run_redrill(changed, reports, "--redrill-mode=replace", *arguments)
 
 
 def run_pytest(reports: Path, *arguments: str, timeout: float = 300.0, under: Sequence[str] = ()) -> Drilled:

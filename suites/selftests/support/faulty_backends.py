@@ -135,8 +135,8 @@ class SpoilingRepository(TarRepository):
         self._root = NspawnProvisioner(fleet, endpoint).place.merged
 
     @contextmanager
-    def open(self, snapshot: Snapshot) -> Iterator[Iterator[bytes]]:
-        with super().open(snapshot) as chunks:
+    def open(self, snapshot: Snapshot, deadline: Deadline) -> Iterator[Iterator[bytes]]:
+        with super().open(snapshot, deadline) as chunks:
             yield chunks
         self.spoil(self._root)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.machine.ssh_machine import SshMachine
+from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.provisioners.nspawn import NspawnProvisioner
 from redrill.provisioners.nspawn_place import LabPlace
@@ -29,6 +30,13 @@ def lab_fleet(tmp_path: Path, name: str, subnet: str) -> Path:
     path = tmp_path / f"{name}.yml"
     path.write_text(f"{text}\nlocks: {{kind: flock, folder: {tmp_path / 'locks'}}}\n")
     return path
+
+
+def rebuild(fleet: Fleet, *endpoints: str) -> None:
+    """Bring endpoints of a running lab back to their Day 1."""
+    for endpoint in endpoints:
+        provisioner_of(fleet, endpoint).remove(Deadline.after(60))
+    up(fleet, print)
 
 
 @contextmanager

@@ -14,21 +14,11 @@ PASSWORD_VARIABLE = "TEST_SITE_PASSWORD"  # noqa: S105 - its name
 _DAY1 = LAB_FLEET.parents[1] / "images/day1"
 
 # The database starts late on purpose, so that a cold start always has something to wait for.
-_DATABASE = f"""
-echo "listen_addresses = '*'" >/etc/postgresql/15/main/conf.d/site.conf
-echo 'host shop shop samenet scram-sha-256' >>/etc/postgresql/15/main/pg_hba.conf
-as_postgres psql --quiet -c "ALTER ROLE shop PASSWORD '{PASSWORD}'"
-sed -i 's/[^:]*$/{PASSWORD}/' /etc/shop/pgpass
+_DATABASE = """
 mkdir -p /etc/systemd/system/postgresql@15-main.service.d
 printf '[Service]\\nExecStartPre=+/bin/sleep 4\\n' >/etc/systemd/system/postgresql@15-main.service.d/late.conf
 systemctl daemon-reload
 systemctl restart postgresql@15-main.service
-"""
-
-_STORE = f"""
-sed -i 's/^bind .*/bind 0.0.0.0/; s/^requirepass .*/requirepass {PASSWORD}/' /etc/redis/redis.conf
-echo {PASSWORD} >/etc/shop/redis-password
-systemctl restart redis-server.service
 """
 
 _ORDERS = """import os, subprocess, threading, time
@@ -88,7 +78,7 @@ def site_fleet(folder: Path, name: str, subnet: str, **more: Any) -> Path:
     password = {"env": PASSWORD_VARIABLE}
     document["defaults"] |= {"objectives": {"rto": "40s", "rpo": "15m"}, **more}
     roles = document["roles"]
-    for role, extra in {"web": _WEB.replace("DATABASE", f"{subnet}.12"), "db": _DATABASE, "kv": _STORE}.items():
+    for role, extra in {"web": _WEB.replace("DATABASE", f"{subnet}.12"), "db": _DATABASE}.items():
         script = folder / f"{role}.sh"
         script.write_text((_DAY1 / f"{role}.sh").read_text() + extra)
         roles[role]["day1"] = str(script)
@@ -97,10 +87,7 @@ def site_fleet(folder: Path, name: str, subnet: str, **more: Any) -> Path:
         "http": {"port": 8000, "path": "/orders", "expect": "200000 orders"},
         "needs": {"db-1/postgresql": {"tolerate": "5s"}},
     }
-    database = roles["db"]["applications"]["postgresql"]
-    del database["command"]
-    query = {"query": "SELECT count(*) FROM orders", "expect": "200000"}
-    database["postgresql"] = {"user": "shop", "password": password, "database": "shop", **query}
+    roles["db"]["applications"]["postgresql"]["postgresql"]["password"] = password
     store = roles["kv"]["applications"]["redis"]
     del store["command"]
     store |= {"redis": {"password": password, "key": "item:7"}, "unit": {"name": "redis-server.service"}}

@@ -44,5 +44,5 @@ def expect(root: Path) -> Manifest:
 
 
 def restore(repository: TarRepository, snapshot: Snapshot, root: Path) -> None:
-    with repository.open(snapshot) as stream:
+    with repository.open(snapshot, soon()) as stream:
         restore_tree(LocalMachine("target", root), stream, soon())

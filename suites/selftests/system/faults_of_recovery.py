@@ -287,7 +287,7 @@ LOST_OR_ALTERED = (
     fault(
         "tables are made without a log",
         "db-1",
-        "no_acknowledged_write_is_lost:postgresql",
+        "application_recovers_from_a_crash_consistent_backup:postgresql",
         "Somebody made them faster. They outlive every restart, and a backup of the running server holds none of it.",
         f"({AS_POSTGRES} shop) <<'END'\n{UNLOGGED}END",
         heal=f"({AS_POSTGRES} shop -c 'DROP EVENT TRIGGER faster' -c 'DROP FUNCTION faster')",

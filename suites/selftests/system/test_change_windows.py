@@ -7,8 +7,11 @@ from types import ModuleType
 import pytest
 
 from redrill.drill import arm, prepare
+from redrill.drill.authorize import authorize
+from redrill.drill.planning import Request, make_plan
 from redrill.errors import Exit
 from redrill.model.record import DrillRecord, Step
+from redrill.model.values import Mode
 from selftests.support.world import World
 
 
@@ -72,6 +75,29 @@ def test_an_endpoint_that_can_be_back_in_time_is_drilled(
 ) -> None:
     declare(world, windows=an_hour(now))
     world.require_recovered(drill_when(world, monkeypatch, arm, nearly_an_hour_later(now, 15)))
+
+
+@pytest.mark.parametrize("module", [prepare, arm], ids=["before it begins", "before the wipe"])
+def test_a_drill_that_takes_an_endpoint_down_more_than_once_needs_time_for_each(
+    world: World, now: datetime, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    declare(world, windows=an_hour(now))
+    authorized = authorize(Request(world.fleet, world.fleet.endpoints[:1], Mode.REPLACE, "lab", trials=1))
+    monkeypatch.setattr(module, "datetime", at(nearly_an_hour_later(now, 15)))
+    record = world.drill(authorized=authorized)
+    world.require_untouched(record, Exit.GUARD)
+    assert record.failure
+    assert "but 'oak-1' may be down for 1m400ms, 30s200ms each time that it has to come up" in record.failure.message
+
+
+@pytest.mark.parametrize(("mode", "answers"), [(Mode.REPLACE, ["pass"]), (Mode.VANILLA, ["refuse"])])
+def test_a_plan_counts_how_often_its_mode_has_an_endpoint_come_up(
+    world: World, now: datetime, mode: Mode, answers: list[str]
+) -> None:
+    declare(world, windows=an_hour(now))
+    request = Request(world.fleet, world.fleet.endpoints[:1], mode, "lab")
+    plan, _ = make_plan(request, nearly_an_hour_later(now, 15))
+    assert [each.state for each in plan.guards if each.name == "change window"] == answers
 
 
 def test_an_endpoint_that_would_still_be_down_when_a_blackout_begins_is_kept(

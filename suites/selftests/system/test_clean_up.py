@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+from redrill.drill.authorize import Authorized
 from redrill.drill.engine import resume_drill
 from redrill.drill.locks import open_locks
 from redrill.drill.resume import find_quarantined
@@ -22,7 +23,7 @@ def require_left_behind(world: World, record: DrillRecord, what: str) -> None:
     assert what in record.failure.message
     assert (world.app_status(), violations(world.run_dir)) == (0, [])
     assert find_quarantined(world.folder / "runs") == []
-    assert resume_drill(world.fleet, world.run_dir, Injector(), {}) == []
+    assert resume_drill(world.fleet, world.run_dir, Injector(), Authorized(())) == []
     owner = open_locks(world.fleet).read(str(world.root))
     assert owner is not None
     assert (owner.recovery, owner.released is not None) == ("", True)

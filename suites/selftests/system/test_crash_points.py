@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from redrill.drill.authorize import Authorized
 from redrill.drill.checkpoint import read_checkpoint
 from redrill.drill.crash import MOMENTS, VARIABLE
 from redrill.drill.engine import resume_drill, run_drill
@@ -82,8 +83,8 @@ def test_a_drill_that_died_here_is_finished_by_a_resume(
     checkpoint = read_checkpoint(run_dir, ENDPOINT)
     was_wiped = checkpoint is not None and checkpoint.is_quarantined
     assert [each.endpoint for each in find_quarantined(tmp_path / "runs")] == [ENDPOINT] * was_wiped
-    permits = {} if was_wiped else authorize_one(orchard, ENDPOINT, mode).permits
-    records = resume_drill(orchard, run_dir, LineProgress(sys.stdout), permits)
+    authorized = Authorized(()) if was_wiped else authorize_one(orchard, ENDPOINT, mode)
+    records = resume_drill(orchard, run_dir, LineProgress(sys.stdout), authorized)
 
     is_over = point == f"{points(STAGES[mode])[-1]}" and not records
     assert is_over or [record.failure for record in records] == [None]

@@ -18,7 +18,7 @@ from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support import faulty_backends
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, lab_fleet, provisioner_of
+from selftests.support.labs import connect, lab_fleet, rebuild
 from selftests.support.planting import Fault
 from selftests.support.trees import tree_fleet
 from selftests.system.faults import FAULTS, NOT_BY_A_FAULT, rounds
@@ -83,16 +83,13 @@ class Range:
 
     def _heal(self, faults: list[Fault]) -> None:
         for each in faults:
-            if each.needs_rebuild:
-                provisioner_of(self.fleet, each.endpoint).place.day1.unlink()
-            else:
+            if not each.needs_rebuild:
                 self._run(each, each.heal)
-        up(self.fleet, print)
+        self.rebuild(*(each.endpoint for each in faults if each.needs_rebuild))
 
-    def rebuild(self, endpoint: str) -> None:
-        """Bring an endpoint back to its Day 1."""
-        provisioner_of(self.fleet, endpoint).place.day1.unlink(missing_ok=True)
-        up(self.fleet, print)
+    def rebuild(self, *endpoints: str) -> None:
+        """Bring endpoints back to their Day 1."""
+        rebuild(self.fleet, *endpoints)
 
 
 def derive_fleet(base: Path, path: Path, settings: dict[str, Any], waivers: Mapping[str, Any] | None = None) -> Path:

@@ -62,6 +62,15 @@ def test_data_is_all_there_after_day_1(lab: Fleet, name: str, application: str) 
     assert [answer.detail for answer in answers if not answer.healthy] == []
 
 
+@pytest.mark.parametrize("name", ["postgresql", "redis"])
+def test_a_password_is_the_labs_own_and_nobody_elses(lab: Fleet, spare: Fleet, name: str) -> None:
+    file, other = (LabPlace(each.name).directory / "secrets" / name for each in (lab, spare))
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(file.read_text()) > 32
+    assert file.read_text() != other.read_text()
+    assert text_of(lab, "db-1" if name == "postgresql" else "kv-1", "ls /run | grep redrill; true") == ""
+
+
 @pytest.mark.parametrize("name", NAMES[:3])
 def test_canaries_show_what_was_written_and_nothing_once_they_are_cleared(lab: Fleet, name: str) -> None:
     for each in lab.endpoint(name).state_classes.values():

@@ -12,7 +12,7 @@ import yaml
 from redrill.analysis.drift import Drift
 from redrill.cli import main
 from redrill.drill import settle
-from redrill.drill.authorize import remember_plan
+from redrill.drill.authorize import Authorized, remember_plan
 from redrill.drill.crash import VARIABLE
 from redrill.drill.engine import resume_drill, run_drill
 from redrill.drill.planning import Request, make_plan
@@ -212,7 +212,7 @@ def test_a_search_that_died_is_resumed_into_the_full_restore(
     monkeypatch.delenv(VARIABLE)
     if point == "trials:before":
         assert find_quarantined(small.folder / "runs") == []
-        assert resume_drill(small.fleet, small.run_dir, Injector(), {}) == []
+        assert resume_drill(small.fleet, small.run_dir, Injector(), Authorized(())) == []
         small.require_as_it_was()
         return
     assert [each.endpoint for each in find_quarantined(small.folder / "runs")] == [ENDPOINT]
@@ -255,9 +255,11 @@ def test_the_command_wipes_nothing_without_the_guards(
     monkeypatch.chdir(small.folder)
     command = ["minimise", str(small.fleet.source), ENDPOINT]
     assert main(command) == 10
-    assert main([*command, "--plan", "--environment", "lab"]) == 0
+    limits = ["--most-trials", "7", "--deadline", "90m"]
+    assert main([*command, "--plan", *limits, "--environment", "lab"]) == 0
     printed = capsys.readouterr().out
     assert "to wipe again and again for the minimal restore set" in printed
+    assert f"{ENDPOINT} --most-trials 7 --deadline 1h30m --environment lab --confirm " in printed
     plan = printed.split("--confirm ")[1].strip()
     drill = plan_of_a_drill(small)
     assert main([*command, "--environment", "lab", "--confirm", drill]) == 10

@@ -1,6 +1,7 @@
 """Modes 'vanilla' and 'relocate' on endpoints that are directories: what passes, what each test sees, what breaks."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ import yaml
 
 from redrill.drill.engine import run_drill
 from redrill.drill.resume import find_quarantined
-from redrill.errors import Exit
+from redrill.errors import Exit, GuardError
+from redrill.lab.trees import bring_up_tree
 from redrill.model.record import DrillRecord, Step
 from redrill.model.values import Mode
 from selftests.support import faulty_backends
@@ -156,6 +158,14 @@ def test_an_old_host_that_does_not_serve_again_is_quarantined(world: World) -> N
     assert [each.endpoint for each in find_quarantined(world.folder / "runs")] == [ENDPOINT]
 
 
+def test_the_new_host_is_there_until_the_old_one_serves_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redrill.drill.relocate._HEALTH_SECONDS", 0.5)
+    record = relocate(world, Step.HAND_BACK, lambda: (world.root / "etc/rc.start/10-broken").write_text("exit 1\n"))
+    assert record.failure is not None
+    assert (record.failure.step, record.failure.exit_code) == (Step.HAND_BACK, Exit.QUARANTINED)
+    assert (root_of(world.folder, NEW_HOST) / "var/lib/app").is_dir(), record.failure.message
+
+
 def test_an_endpoint_that_is_to_move_leaves_its_old_host_for_good(world: World) -> None:
     world.change("relocate: {name: oak-1b}", "relocate: {name: oak-1b, keep: new}")
     record = relocate(world)
@@ -169,6 +179,46 @@ def test_an_endpoint_that_is_to_move_leaves_its_old_host_for_good(world: World) 
     assert subprocess.run(command, env={**os.environ, "ROOT": str(root)}, check=False).returncode == 0
     assert list(root.rglob(".redrill-*")) == []
     assert find_quarantined(world.folder / "runs") == []
+
+
+def test_what_makes_the_new_host_may_be_another_provisioner(world: World) -> None:
+    elsewhere, image = world.folder / "elsewhere", world.folder / "image-2"
+    shutil.copytree(world.image, image, symlinks=True)
+    other = f"{{kind: tree, directory: {elsewhere}, image: {image}}}"
+    world.change("relocate: {name: oak-1b}", f"relocate: {{name: oak-1b, keep: new, provisioner: {other}}}")
+    record = relocate(world)
+    assert record.failure is None
+    assert record.relocation is not None
+    assert (record.relocation.kept, record.relocation.new.root) == ("new", elsewhere / "oak-1b/root")
+    assert not world.home.exists()
+    assert (elsewhere / "oak-1b/root/etc/hostname").read_text() == "oak-1b\n"
+    with pytest.raises(GuardError, match="call the endpoint 'oak-1b', give it the provisioner of 'relocate:' and"):
+        bring_up_tree(world.fleet, world.fleet.endpoint(ENDPOINT), print)
+
+
+CONTAINER = "address: 198.18.103.9, provisioner: {kind: nspawn}"
+NEEDS = ": endpoints.oak-1.relocate: the new host cannot be made: endpoints.oak-1b."
+DEFINED = "image: {definition: ../images/debian-12-lab}, "
+
+
+@pytest.mark.parametrize(
+    ("more", "new", "why"),
+    [
+        ("", "provisioner: {kind: nspawn}", f"{NEEDS}image.definition: the provisioner 'nspawn' needs"),
+        (DEFINED, "provisioner: {kind: nspawn}", f"{NEEDS}address: the provisioner 'nspawn' needs an IPv4 address"),
+        (DEFINED, CONTAINER, ": endpoints.oak-1.relocate.provisioner.kind: a directory cannot stand for a system"),
+    ],
+)
+def test_a_new_host_that_can_never_take_over_is_a_mistake_of_the_fleet_file(
+    world: World, tmp_path: Path, more: str, new: str, why: str
+) -> None:
+    world.change("role: app, relocate: {name: oak-1b}", f"role: app, {more}relocate: {{name: oak-1b, {new}}}")
+    chosen = ("--redrill-mode=relocate", "--redrill-endpoint=oak-1")
+    drilled = run_redrill(world.fleet.source, tmp_path / "reports", *chosen)
+    assert drilled.status == Exit.USAGE, drilled.output
+    assert re.search(rf"{re.escape(str(world.fleet.source))}:\d+:\d+{re.escape(why)}", drilled.output), drilled.output
+    world.require_as_it_was()
+    assert run_redrill(world.fleet.source, tmp_path / "reports", "--redrill-endpoint=oak-1").status == 0
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from redrill.lab.lab import status
+from redrill.errors import ProvisionError
+from redrill.lab.lab import status, up
+from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, running_lab
+from selftests.support.labs import connect, find_traces, running_lab
 
 ADDRESS = "198.18.83.11"
 SITE = "/etc/nginx/sites-available/shop"
@@ -21,6 +23,7 @@ def modes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A lab whose endpoints are as they were after each test."""
     with running_lab(tmp_path_factory.mktemp("modes"), "modes", "198.18.83") as fleet:
         yield fleet
+    assert find_traces("modes") == []
 
 
 def run_on(fleet: Fleet, endpoint: str, command: str) -> str:
@@ -80,3 +83,48 @@ def test_a_hard_coded_address_turns_its_application_red_and_nothing_else(modes: 
     assert f"{SITE}:2: {new} (names the address of the old host)" in drilled.output
     assert left["web-1b"] == "stopped", "nobody could look for the reason any more"
     assert left["web-1"] == "running"
+
+
+HERE, THERE = ("kv-1", "198.18.83.13"), ("kv-1b", "198.18.83.113")
+"""What the key-value store is called, and where it is, before and after it has moved."""
+
+
+def declare_kv(fleet: Fleet, old: tuple[str, str], new: tuple[str, str]) -> Fleet:
+    """Have the fleet file call the key-value store by its old name, and want it to move to the new one."""
+    document = yaml.safe_load(fleet.source.read_text())
+    endpoints = document["endpoints"]
+    (declared,) = (key for key in endpoints if key.startswith("kv-1"))
+    move = {"name": new[0], "address": new[1], "keep": "new"}
+    endpoints[old[0]] = endpoints.pop(declared) | {"address": old[1], "relocate": move}
+    fleet.source.write_text(yaml.safe_dump(document))
+    return load_fleet(fleet.source)
+
+
+def states_of(fleet: Fleet) -> dict[str, str]:
+    return {row.endpoint: row.state for row in status(fleet) if row.endpoint.startswith("kv-1")}
+
+
+def test_an_endpoint_moves_for_good_and_is_drilled_and_moved_again_from_there(modes: Fleet, tmp_path: Path) -> None:
+    """The lab is as it was afterwards: the second move leads back."""
+    moving = declare_kv(modes, HERE, THERE)
+    first = run_redrill(moving.source, tmp_path, "--redrill-mode=relocate", "--redrill-endpoint=kv-1")
+    assert (first.red, first.status) == (set(), 0), first.output
+    assert first.records["kv-1"]["relocation"]["kept"] == "new"
+    assert "call the endpoint 'kv-1b', give it 'address: 198.18.83.113'" in " ".join(first.output.split())
+    assert states_of(moving) == {"kv-1": "absent", "kv-1b": "running"}
+    # Whoever has not changed the fleet file yet is told so, and gets no second endpoint.
+    forgotten = run_redrill(moving.source, tmp_path, "--redrill-endpoint=kv-1")
+    assert (forgotten.status, forgotten.tests("passed")) == (6, set())
+    assert "but its new host 'kv-1b' is" in " ".join(forgotten.output.split())
+    with pytest.raises(ProvisionError, match="it is not made anew"):
+        up(moving, print)
+
+    moved = declare_kv(modes, THERE, HERE)
+    boot = run_on(moved, "kv-1b", "cat /proc/sys/kernel/random/boot_id")
+    up(moved, print)
+    assert run_on(moved, "kv-1b", "cat /proc/sys/kernel/random/boot_id") == boot, "its state was made anew"
+    observed = run_redrill(moved.source, tmp_path, "--redrill-endpoint=kv-1b")
+    assert (observed.red, observed.status) == (set(), 0), observed.output
+    back = run_redrill(moved.source, tmp_path, "--redrill-mode=relocate", "--redrill-endpoint=kv-1b")
+    assert (back.red, back.status) == (set(), 0), back.output
+    assert states_of(declare_kv(modes, HERE, THERE)) == {"kv-1": "running"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ class Orchard:
         self.file = tree_fleet(folder)
         self._data: dict[str, Any] = yaml.safe_load(self.file.read_text())
         del self._data["roles"]["app"]["applications"]["app"]["canary"]
+
+    def application(self, name: str, canary: dict[str, Any]) -> dict[str, Any]:
+        """What all endpoints say to have the application, besides what their role says, with this canary."""
+        checked = next(iter(self._data["roles"]["app"]["applications"].values()))
+        return {"applications": {name: {**checked, "canary": canary}}}
 
     def drill(self, guards: dict[str, Any] | None = None, **says: Any) -> Drilled:
         data = json.loads(json.dumps(self._data))
@@ -87,3 +93,22 @@ def test_without_one_that_fits_and_is_young_enough_nothing_is_wiped(orchard):
         assert drilled.status == 12, drilled.output
         assert words in drilled.records[OAK]["failure"]["message"]
     assert (orchard.root / "run/boot-id").read_text() == boot
+
+
+def test_what_an_earlier_drill_had_written_when_a_backup_was_made_is_none_of_a_later_one(orchard):
+    database = orchard.root / "var/lib/app/shop.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE orders (id INTEGER)")
+    shop = orchard.application("shop", {"kind": "sqlite", "path": "/var/lib/app/shop.db"})
+    first = orchard.drill(file_canaries=["/home", "/var"], **shop)
+    assert first.status == 0, first.output
+    drilled = orchard.drill(file_canaries=["/home", "/var"], backup={"snapshot": {"latest": True}}, **shop)
+    assert (drilled.red, drilled.status) == (set(), 0), drilled.output
+    record = drilled.records[OAK]
+    assert record["snapshot"]["id"] == first.records[OAK]["snapshot"]["id"]
+    assert {name: (each["altered"], each["survived"]) for name, each in record["canaries"].items()} == dict.fromkeys(
+        ["append /home", "append /var", "rename /home", "rename /var", "shop"], ([], 0)
+    )
+    assert list(orchard.root.rglob("*redrill*")) == []
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("orders",)]

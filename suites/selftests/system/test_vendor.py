@@ -12,7 +12,7 @@ from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, lab_fleet, provisioner_of
+from selftests.support.labs import connect, lab_fleet, provisioner_of, rebuild
 from selftests.support.planting import Fault
 from selftests.support.unmanaged import unmanaged_fleet
 from selftests.system.faults import rounds
@@ -67,9 +67,7 @@ class Adopted:
 
     def heal(self, *endpoints: str) -> None:
         """Bring endpoints back to their Day 1."""
-        for endpoint in endpoints:
-            provisioner_of(load_fleet(self.lab), endpoint).place.day1.unlink(missing_ok=True)
-        up(load_fleet(self.lab), print)
+        rebuild(load_fleet(self.lab), *endpoints)
 
 
 @pytest.fixture(scope="module")

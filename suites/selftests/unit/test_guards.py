@@ -18,12 +18,13 @@ from redrill.drill.guards.protection import (
     judge_words,
     know_controller,
 )
-from redrill.drill.guards.schedule import judge_blackouts, judge_interval, judge_windows, remember_wipe
+from redrill.drill.guards.schedule import Outage, judge_blackouts, judge_interval, judge_windows, remember_wipe
 from redrill.drill.guards.state import GuardState
 from redrill.drill.guards.token import judge_token, parse_token, write_token
 from redrill.drill.waves import form_waves
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.guards import Guards, Protected
+from redrill.model.values import Mode
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MACHINE, OTHER = "0123456789abcdef0123456789abcdef", "f" * 32
@@ -272,6 +273,32 @@ def test_an_endpoint_may_be_down_until_its_slowest_application_has_recovered_and
     assert endpoint("web-1", objectives={"rto": "10m"}, applications=applications).outage == timedelta(minutes=12)
     assert endpoint("web-1", objectives={"rto": "4m"}, applications=applications).outage == timedelta(minutes=6)
     assert endpoint("web-1", objectives={"rto": "4m"}).outage == timedelta(minutes=4)
+
+
+@pytest.mark.parametrize(
+    ("drill", "minutes"),
+    [
+        (Outage(Mode.REPLACE), 10),
+        (Outage(Mode.VANILLA), 20),
+        (Outage(Mode.RELOCATE), 20),
+        (Outage(trials=3), 40),
+        (Outage(trials=200, within=timedelta(minutes=30)), 50),  # the last trial begins just before that
+        (Outage(trials=2, within=timedelta(minutes=30)), 30),
+    ],
+    ids=str,
+)
+def test_each_time_that_an_endpoint_has_to_come_up_counts(drill: Outage, minutes: int) -> None:
+    web = endpoint("web-1", objectives={"rto": "10m"})
+    fleet = fleet_of(
+        windows=[{"from": "10:00", "to": "14:00"}],
+        blackouts=[{"from": "2026-11-23", "to": "2026-11-23", "reason": "sale"}],
+    )
+    for judge, end in ((judge_windows, NOW.replace(hour=14)), (judge_blackouts, datetime(2026, 11, 23, tzinfo=UTC))):
+        begin = end - timedelta(minutes=minutes, seconds=1)
+        assert said(judge(fleet, [web], begin, drill)) == "pass"
+        late = judge(fleet, [web], begin + timedelta(minutes=1), drill)
+        assert said(late) == "refuse"
+        assert ("10m each time that it has to come up" in late.detail) is (minutes > 10)
 
 
 def test_on_a_blackout_date_is_refused_with_its_reason() -> None:

@@ -32,7 +32,7 @@ ALLOWED = {
     "ledger": BASE | {"backends", "database", "private", "secrets_source"},
     "minimise": BASE | BACKENDS | {"analysis", "drill", "machine", "private"},
     "laws": BASE | {"analysis", "drill", "minimise", "private"},
-    "lab": BASE | BACKENDS | {"machine", "backends", "drill"},
+    "lab": BASE | BACKENDS | {"machine", "backends", "drill", "private", "secrets_source"},
     "reporting": BASE | {"private"},
     "plugin": BASE
     | BACKENDS
@@ -46,7 +46,7 @@ ALLOWED = {
     | {"analysis", "cli_plan", "drill", "loader", "machine", "minimise", "reporting", "secrets_source", "tables"},
     "cli": BASE
     | {"cli_fidelity", "cli_findings", "cli_history", "cli_minimise", "cli_plan", "tables"}
-    | {"machine", "drill", "analysis", "lab", "loader", "backends", "secrets_source"},
+    | {"machine", "drill", "analysis", "lab", "laws", "loader", "backends", "secrets_source"},
 }
 ONLY_IN = {
     "pytest": {"plugin", "redrill_fixtures", "redrill_suites"},

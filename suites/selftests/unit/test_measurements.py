@@ -62,9 +62,14 @@ def test_the_figures_of_many_drills():
 
 
 def test_losses_are_the_worst_of_all_state_classes():
-    drills = [measure(1, losses={"a": 5.0, "b": 1.0}), measure(2, losses={"a": None, "b": 2.0}), measure(3, losses={})]
+    drills = [measure(1, losses={"a": 5.0, "b": 1.0}), measure(2, losses={"a": 0.0, "b": 2.0}), measure(3, losses={})]
     (trend,) = trends_of(drills)
     assert (trend.rpo_last, trend.rpo_worst) == (None, 5.0)
+
+
+def test_a_loss_that_nobody_knows_is_worse_than_any_other():
+    (trend,) = trends_of([measure(1, losses={"a": 5.0}), measure(2, losses={"a": None, "b": 0.0})])
+    assert (trend.rpo_last, trend.rpo_worst) == (NEVER, NEVER)
 
 
 def test_an_application_that_did_not_come_back_is_slower_than_any():

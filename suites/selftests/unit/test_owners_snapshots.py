@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from redrill.analysis.lacking import find_lacking
 from redrill.drill.choose_backup import choose_snapshot, describe_backup
-from redrill.drill.likeness import tell_losses
+from redrill.drill.likeness import tell_excluded, tell_losses
 from redrill.errors import BackupError
 from redrill.model.choice import SnapshotChoice
+from redrill.model.churn import churn_rules
 from redrill.model.fleet import Backend, BackupPolicy, Endpoint, Fleet
 from redrill.model.manifest import Entry, EntryKind, Manifest
 from redrill.model.values import STATE_PATHS
@@ -159,3 +160,15 @@ def test_losses_are_counted_by_their_sort_and_a_lost_file_is_no_backup():
     assert times == "the backup does not keep times: 1 paths, such as /etc/b: mtime_ns is 0, expected 5"
     with pytest.raises(BackupError, match=r"does not hold what was given to it \(1 differences\): /etc/b: missing"):
         tell_losses(source, manifest(entry("/etc/a")))
+
+
+def test_files_that_are_older_than_a_snapshot_and_not_in_it_are_told():
+    taken, churn = datetime(2026, 11, 22, tzinfo=UTC), churn_rules(())
+    old, new = (int(taken.timestamp() + seconds) * 10**9 for seconds in (-60, 60))
+    tops = [entry(path, kind=EntryKind.DIRECTORY) for path in ("/var", "/var/lib")]
+    database = [entry(f"/var/lib/mysql/{name}", mtime_ns=old) for name in ("ibdata1", "db/table.ibd")]
+    observed = manifest(*tops, *database, entry("/var/lib/later", mtime_ns=new))
+    assert tell_excluded(observed, observed, taken, churn) == ()
+    assert tell_excluded(manifest(*tops, *database), manifest(*tops, *database), taken, churn) == ()
+    (warning,) = tell_excluded(observed, manifest(*tops), taken, churn)
+    assert warning.startswith("the snapshot lacks 2 files that are older than it, most of them at '/var/lib/mysql': ")

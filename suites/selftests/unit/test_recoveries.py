@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from redrill.model.canary import Consistency
 from redrill.model.measured import Loss, Recovery
 from redrill.model.phases import phases_until, tell_longest
 from redrill.model.values import spell_seconds
@@ -34,6 +35,13 @@ def test_a_recovery_is_told_with_its_parts(tmp_path):
 def test_an_application_that_never_came_back_is_told_as_such():
     never = Recovery(is_measured=True, objective_seconds=30, phases={"wipe": 0.5, "restore": 41.0}, healthy=False)
     assert tell_recovery(never) == "RTO never of 30 s: wipe 0.5 + restore 41"
+
+
+def test_a_recovery_from_a_crash_consistent_backup_is_told_as_such():
+    back = Recovery(is_measured=True, rto_seconds=2.0, held_seconds=1.0, healthy=True, consistency=Consistency.CRASH)
+    assert tell_recovery(back) == "RTO 2.0 s, held 1.0 s, from a crash-consistent backup"
+    stopped = back.model_copy(update={"consistency": Consistency.STOPPED})
+    assert tell_recovery(stopped) == "RTO 2.0 s, held 1.0 s"
 
 
 def test_a_loss_that_is_not_known_says_why():

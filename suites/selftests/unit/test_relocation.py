@@ -1,5 +1,6 @@
 """What is said of an endpoint that came up on a new host, over records without a machine."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,26 @@ def test_what_names_the_old_host_may_name_the_new_one_instead(tmp_path: Path) ->
         "198.18.7.110": "x",
         f"tcp {OLD}:80": "nginx",
     }
+
+
+def test_in_another_network_the_ways_out_are_the_new_hosts(tmp_path: Path) -> None:
+    def routes(network: str, gateway: str) -> dict[str, object]:
+        ways = {f"{network}.0/24": "dev host0 proto kernel", "default metric 100": f"via {gateway} dev host0"}
+        return {"runtime": {"routes": {**ways, "broadcast 10.0.0.255": "dev x proto kernel", "10.9.0.0/16": "dev vpn"}}}
+
+    def found(after: dict[str, object]) -> list[str]:
+        before = observe_sample("web-1", **routes("198.18.7", "198.18.7.1"))
+        drift = move(tmp_path, before, observe_sample("web-1b", **after))
+        relocation = drift.record.relocation.model_copy(update={"new": Location(address="198.18.20.111")})
+        moved = replace(drift, record=drift.record.model_copy(update={"relocation": relocation}))
+        old, new = before.runtime["routes"], moved.latest.runtime["routes"]
+        return sorted(as_on_the_new_host(moved, old, new).items() ^ new.items())
+
+    assert found(routes("198.18.20", "198.18.20.254")) == []
+    assert found(routes("198.18.20", "203.0.113.1")) == [
+        ("default metric 100", "via 198.18.7.1 dev host0"),
+        ("default metric 100", "via 203.0.113.1 dev host0"),
+    ]
 
 
 def test_a_reference_to_the_old_host_is_told_with_its_line(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ class Asker:
 
     def _answer(self, check: Check, target: Target, patience: Patience) -> str:
         if not isinstance(check, NEEDS_MACHINE):
+            if not target.address:  # libpq, for one, would ask the controller itself
+                raise inside.UnhealthyError("not reachable: it has no address at this moment")
             return _OUTSIDE[type(check)](target.address, check, patience)
         if target.machine is None:
             raise inside.UnhealthyError("not reachable: there is no connection to the endpoint at this moment")

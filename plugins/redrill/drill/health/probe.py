@@ -109,8 +109,9 @@ class Probe:
             moment, began = self._moment(), time.monotonic()
             try:
                 checks = self._asker.ask(self._target(), _KNOCKS[moment])
-            except RedrillError as error:
-                checks = (CheckResult(check=self.name, healthy=False, detail=str(error)),)
+            except Exception as error:  # noqa: BLE001 - else the last good answer would stand for ever
+                told = str(error) if isinstance(error, RedrillError) else repr(error)
+                checks = (CheckResult(check=self.name, healthy=False, detail=told),)
             now = time.monotonic()
             healthy = bool(checks) and all(check.healthy for check in checks)
             detail = "; ".join(f"{check.check}: {check.detail}" for check in checks if check.healthy is healthy)

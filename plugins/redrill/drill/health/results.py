@@ -54,9 +54,11 @@ def with_needs(
     needs = recovery.probe.application.needs
     recovered = recovery.held[0] if recovery.held else None
     probes = {name: probe for name in needs if (probe := site.probe(name))}
-    gaps = [gap for p in probes.values() for gap in outages(list(p.log.changes), began, recovered or recovery.ended)]
-    needed = tuple(name for name in needs if site.is_drilled(name))
-    returns = [streak for name in needed if name in probes and (streak := probes[name].log.streak) is not None]
+    away = {name: outages(list(p.log.changes), began, recovered or recovery.ended) for name, p in probes.items()}
+    # What is drilled earlier or later than this shows nothing of how its outage is borne.
+    needed = tuple(name for name, gaps in away.items() if gaps and site.is_drilled(name))
+    gaps = [gap for each in away.values() for gap in each]
+    returns = [streak for name in needed if (streak := probes[name].log.streak) is not None]
     after = max(0.0, recovered - max([is_up_at, *returns])) if needed and recovered is not None else None
     return result.model_copy(update={"waited": seconds_of(gaps), "needed": needed, "after_needs": after})
 

@@ -103,13 +103,16 @@ class Site:
     def leave(self, endpoint: str, names: Iterable[str] | None = None) -> None:
         """One drill wants to know no more (of these applications); what nobody wants to know is asked no more.
 
-        What a drilled endpoint has answered stays known; around it, who comes later begins to ask anew.
+        What a drilled endpoint has answered stays known; around it, who comes later begins to ask anew. What has to be
+        asked on an endpoint is not asked without its drill, whose connection ends with it.
         """
         with self._turn:
             left = [name for name in (self._users if names is None else names) if endpoint in self._users.get(name, ())]
             for name in left:
                 self._users[name].discard(endpoint)
             unused = [name for name in left if not self._users[name] and name in self._probes]
+            if names is None:
+                unused += [name for name in self._probes if name not in unused and self._is_asked_on(endpoint, name)]
             idle = [self._probes[name] if self.is_drilled(name) else self._probes.pop(name) for name in unused]
             hosts = {name.partition("/")[0] for name, users in self._users.items() if users}
             gone = [self._outsiders.pop(host) for host in list(self._outsiders) if host not in hosts]
@@ -117,6 +120,9 @@ class Site:
             probe.stop()
         for outsider in gone:
             outsider.close()
+
+    def _is_asked_on(self, endpoint: str, name: str) -> bool:
+        return name.startswith(f"{endpoint}/") and _needs_machine(self._probes[name].application)
 
     def _use(self, name: str, user: str) -> None:
         with self._turn:
@@ -136,8 +142,12 @@ class Site:
 
     def _outsider(self, host: str, application: Application) -> "_Outsider":
         outsider = self._outsiders.setdefault(host, _Outsider(self._fleet, self._fleet.endpoint(host)))
-        outsider.has_inside = outsider.has_inside or any(isinstance(each, NEEDS_MACHINE) for each in application.checks)
+        outsider.has_inside = outsider.has_inside or _needs_machine(application)
         return outsider
+
+
+def _needs_machine(application: Application) -> bool:
+    return any(isinstance(each, NEEDS_MACHINE) for each in application.checks)
 
 
 @dataclass(slots=True)
