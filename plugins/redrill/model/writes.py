@@ -12,7 +12,7 @@ from redrill.model.recovery import CanaryResult
 NUMBERS_TOLD = 100
 """How many writes a result names of each sort."""
 
-_LINE = re.compile(r"(\d+) (\d+) ([0-9a-f]+) ([0-9a-f]{16})")
+_LINE = re.compile(r"(\d+) \d+ ([0-9a-f]{8})[0-9a-f]* ([0-9a-f]{16})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +36,37 @@ class ReadBack:
 
 
 def make_line(run: str, number: int, sent: datetime, payload: str) -> str:
-    """Return what one write stores: its number, the time in ms, the payload (hex), and a checksum over all of them.
+    """Return what one write stores: its number, the time in ms, a tag of its run with the payload (hex), a checksum.
 
-    The run is in the checksum, so that a line of an earlier drill does not pass for one of this, and begins the
-    payload, so that it does not pass for a wreck of one either: an owner's backup may hold what an earlier drill wrote.
+    The tag tells lines of an earlier drill, which an owner's backup may hold, from wrecks of this one's.
     """
     text = f"{number} {int(sent.astimezone(UTC).timestamp() * 1000)} {_tag(run)}{payload}"
-    return f"{text} {_checksum(run, text)}"
+    return f"{text} {_checksum(text)}"
 
 
 def number_of(run: str, line: str) -> int | None:
-    """Return the number of a line that is whole, else None."""
+    """Return the number of a line that is whole, and of this run, else None."""
+    found = _whole(line)
+    return int(found[1]) if found and found[2] == _tag(run) else None
+
+
+def _is_foreign(run: str, line: str) -> bool:
+    """Whether a line is a whole one of another drill."""
+    found = _whole(line)
+    return found is not None and found[2] != _tag(run)
+
+
+def _whole(line: str) -> re.Match[str] | None:
     found = _LINE.fullmatch(line)
-    is_whole = found is not None and found[4] == _checksum(run, line.rpartition(" ")[0])
-    return int(found[1]) if found and is_whole else None
+    return found if found and found[3] == _checksum(line.rpartition(" ")[0]) else None
 
 
 def _tag(run: str) -> str:
     return hashlib.sha256(run.encode()).hexdigest()[:8]
 
 
-def _checksum(run: str, text: str) -> str:
-    return hashlib.sha256(f"{run} {text}".encode()).hexdigest()[:16]
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def sort_out(run: str, canary: Canary, text: str, written: Sequence[Write], taken: datetime | None) -> ReadBack:
@@ -95,12 +104,6 @@ def _wreck_of(line: str, position: int, known: Mapping[int, Write]) -> set[int]:
     if begin and int(begin[0]) in known:
         return {int(begin[0])}
     return {list(known)[min(position, len(known) - 1)]} if known else set()
-
-
-def _is_foreign(run: str, line: str) -> bool:
-    """Whether a line is as another drill writes them; a write whose line came to look like that is missing then."""
-    found = _LINE.fullmatch(line)
-    return found is not None and not found[3].startswith(_tag(run))
 
 
 def measure(
