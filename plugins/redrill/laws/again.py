@@ -110,7 +110,7 @@ def try_subset(bench: Bench, _deadline: Deadline) -> None:
     shop = Workshop(bench, builder, SavedLeaks(bench.folder / "none", Manifest({})))
     try:
         subset = _compare(bench, shop)
-    except RedrillError as error:
+    except (RedrillError, OSError) as error:
         subset = Subset(unknown=str(error))
     finally:
         shop.end()

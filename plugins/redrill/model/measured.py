@@ -45,6 +45,20 @@ class Loss(Value):
     unknown: Text | None = None
 
 
+class Neighbour(Value):
+    """How an application that a drill must not harm answered: how often, and in seconds how long at once it did badly.
+
+    ``unasked_seconds`` of the outage nobody asked it, for the drill had been interrupted; ``objective_percent`` of its
+    answers may be bad.
+    """
+
+    asked: int
+    failed: int
+    longest_seconds: float
+    unasked_seconds: float
+    objective_percent: float | None = None
+
+
 def recoveries_of(fleet: Fleet, record: DrillRecord) -> dict[str, Recovery]:
     """Return how each application of an endpoint came back, by name."""
     return {name: _recovery(fleet, record, name, result) for name, result in sorted(record.applications.items())}
@@ -82,6 +96,28 @@ def _loss(fleet: Fleet, endpoint: str, result: CanaryResult) -> Loss:
         lost=None if result.unknown else result.written - result.survived,
         unknown=result.unknown,
     )
+
+
+def neighbours_of(fleet: Fleet, record: DrillRecord) -> dict[str, Neighbour]:
+    """Return how those fared that the drill of an endpoint must not harm, by 'endpoint/application'."""
+    watched = [one for one in record.neighbours if one.tolerated is None and not one.is_drilled]
+    return {
+        f"{one.endpoint}/{one.application}": Neighbour(
+            asked=one.asked,
+            failed=one.failed,
+            longest_seconds=one.longest,
+            unasked_seconds=one.unasked,
+            objective_percent=_most_errors(fleet, record.endpoint),
+        )
+        for one in watched
+    }
+
+
+def _most_errors(fleet: Fleet, name: str) -> float | None:
+    try:
+        return fleet.endpoint(name).objectives.neighbour_errors
+    except KeyError:  # as below
+        return None
 
 
 def _objective(fleet: Fleet, name: str, application: str | None, target: str) -> float | None:

@@ -106,7 +106,8 @@ class NeighbourResult(Value):
     ``longest`` is its longest outage in seconds. One with ``tolerated`` needs applications of the drilled endpoint,
     ``needs``, and may be down with them, and for so many seconds after they are back; ``back_after`` is after how many
     it was healthy for good, None when it was not. Others must not notice anything. ``is_drilled``: it was itself
-    drilled at the same time, so nothing can be said of it.
+    drilled at the same time, so nothing can be said of it. ``unasked`` are the seconds of the outage in which nobody
+    asked, for the drill had been interrupted.
     """
 
     endpoint: str
@@ -119,3 +120,4 @@ class NeighbourResult(Value):
     back_after: float | None = None
     last_error: str = ""
     is_drilled: bool = False
+    unasked: float = 0.0

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from redrill.errors import GRAVEST_FIRST, Exit, gravest
 from redrill.model.fleet import Fleet
-from redrill.model.measured import Loss, Recovery, losses_of, recoveries_of
+from redrill.model.measured import Loss, Neighbour, Recovery, losses_of, neighbours_of, recoveries_of
 from redrill.model.record import DrillRecord
 from redrill.model.values import Mode, Text, Value, printable
 from redrill.model.weighed import State, Tally
@@ -67,6 +67,7 @@ class EndpointVerdict(Value):
     counts: dict[JudgementOutcome, int]
     applications: dict[str, Recovery] = Field(default_factory=dict)
     losses: dict[str, Loss] = Field(default_factory=dict)
+    neighbours: dict[str, Neighbour] = Field(default_factory=dict)
     lost_writes: int | None = None
     drill_seconds: float | None = None
     first_cause: str | None = None
@@ -243,6 +244,7 @@ def _judge_endpoint(
         counts={outcome: counted[outcome] for outcome in JudgementOutcome},
         applications=recoveries_of(fleet, record) if record is not None else {},
         losses=losses,
+        neighbours=neighbours_of(fleet, record) if record is not None else {},
         lost_writes=_add(loss.lost for loss in losses.values()),
         drill_seconds=(record.ended - record.started).total_seconds() if record is not None else None,
         first_cause=_first_cause(record, judgements),

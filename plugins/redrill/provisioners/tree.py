@@ -16,7 +16,7 @@ from redrill.model.deadline import Deadline
 from redrill.model.fleet import Endpoint, Fleet
 from redrill.model.manifest import Manifest
 from redrill.model.record import ImageFacts, Location
-from redrill.model.values import Value
+from redrill.model.values import STATE_PATHS, Value
 from redrill.provisioners.digest import manifest_digest
 
 _MADE = "made-by-redrill"
@@ -114,6 +114,7 @@ class TreeProvisioner:
         if self._run and self._token.exists() and self._token.read_text(encoding="utf-8") == self._run:
             return self._root
         self._token.unlink(missing_ok=True)
+        _refuse_ways_out(self._settings.image)
         image = "".join(f"{line}\n" for line in self.read_image_manifest().dump())
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self._root.exists():
@@ -160,6 +161,7 @@ class TreeProvisioner:
 
     def boot(self, deadline: Deadline) -> Location:
         """Give the directory a new boot id and run its ``/etc/rc.start`` scripts, as a system would at its start."""
+        _refuse_ways_out(self._root)
         self._make_machine_id()
         run = self._root / "run"
         run.mkdir(exist_ok=True)
@@ -185,6 +187,7 @@ class TreeProvisioner:
 
     def stop(self, _deadline: Deadline) -> None:
         """Empty the directory's ``/run``, as a power-off would: nothing is known of this boot any more."""
+        _refuse_ways_out(self._root)
         for child in (self._root / "run").glob("*"):
             _remove(child)
 
@@ -207,6 +210,17 @@ class TreeProvisioner:
     def own_files(self) -> tuple[str, ...]:
         """Return where the name and the id of a fresh copy are."""
         return ("/etc/hostname", "/etc/machine-id")
+
+
+def _refuse_ways_out(root: Path) -> None:
+    """Raise ProvisionError when a folder that is emptied or written is a link that leads out of the directory."""
+    for name in (*STATE_PATHS, "/run"):
+        folder = root / name.strip("/")
+        if not folder.resolve().is_relative_to(root.resolve()):
+            raise ProvisionError(
+                f"'{folder}' is a link to '{folder.readlink()}', out of '{root}', so redrill would change another "
+                "system. Make it a folder, or a link that is relative and stays inside."
+            )
 
 
 def _is_plain(file: Path) -> bool:

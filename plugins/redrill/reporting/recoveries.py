@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from redrill.model.canary import Consistency
-from redrill.model.measured import Loss, Recovery
+from redrill.model.measured import Loss, Neighbour, Recovery
 from redrill.model.values import spell_seconds
 from redrill.model.verdict import EndpointVerdict
 
@@ -26,9 +26,9 @@ class Told(NamedTuple):
 
 
 def tell_measured(one: EndpointVerdict) -> list[Told]:
-    """Return what was measured of an endpoint: a line for each application, then one for all state classes.
+    """Return what was measured of an endpoint: a line for each application, one for all state classes, one for others.
 
-    Those with another objective have a line of their own.
+    State classes with another objective have a line of their own.
     """
     name = one.endpoint
     recoveries = [
@@ -43,7 +43,9 @@ def tell_measured(one: EndpointVerdict) -> list[Told]:
         Told(name, "", tell_losses(group), max(_part(each.rpo_seconds, objective) for each in group.values()))
         for objective, group in by_objective.items()
     ]
-    return [*recoveries, *losses]
+    parts = map(_part_of_errors, one.neighbours.values())
+    others = [Told(name, "", tell_neighbours(one.neighbours), max(parts))] if one.neighbours else []
+    return [*recoveries, *losses, *others]
 
 
 def choose_worst(endpoints: Sequence[EndpointVerdict], most: int = LINES_SHOWN) -> tuple[list[Told], int]:
@@ -106,6 +108,27 @@ def tell_losses(losses: Mapping[str, Loss]) -> str:
     told = ", ".join(f"{time} ({', '.join(names)})" for time, names in by_time.items())
     written, lost = sum(each.written for each in losses.values()), sum(each.lost or 0 for each in losses.values())
     return f"RPO{_of(worst_first[0][1].objective_seconds)}: {told}; {lost} of {written} writes lost"
+
+
+def tell_neighbours(neighbours: Mapping[str, Neighbour]) -> str:
+    """Return such as 'neighbours: 2 of 192 answers bad (logs-1/hub: 2 of 96 answers bad, for 0.2 s at once)'."""
+    failed, asked = sum(each.failed for each in neighbours.values()), sum(each.asked for each in neighbours.values())
+    odd = {name: each for name, each in neighbours.items() if each.failed or each.unasked_seconds}
+    told = "; ".join(f"{name}: {tell_neighbour(each)}" for name, each in odd.items())
+    return f"neighbours: {failed} of {asked} answers bad{f' ({told})' if told else ''}"
+
+
+def tell_neighbour(neighbour: Neighbour) -> str:
+    """Return such as '2 of 96 answers bad, for 0.2 s at once'."""
+    longest = f", for {spell_seconds(neighbour.longest_seconds)} at once" if neighbour.failed else ""
+    unasked = neighbour.unasked_seconds
+    gap = f", not asked in the first {spell_seconds(unasked)}, for the drill was interrupted" if unasked else ""
+    return f"{neighbour.failed} of {neighbour.asked} answers bad{longest}{gap}"
+
+
+def _part_of_errors(neighbour: Neighbour) -> float:
+    percent = 100 * neighbour.failed / neighbour.asked if neighbour.asked else math.inf
+    return _part(percent, neighbour.objective_percent) if neighbour.objective_percent else math.inf if percent else 0.0
 
 
 def _of(objective: float | None) -> str:

@@ -10,7 +10,7 @@ from redrill.model.values import spell_seconds
 from redrill.model.verdict import Decision, EndpointVerdict, JudgementOutcome, Verdict
 from redrill.model.weighed import State, Tally
 from redrill.private import write_private
-from redrill.reporting.recoveries import choose_worst, tell_loss, tell_phases, worst_rpo, worst_rto
+from redrill.reporting.recoveries import choose_worst, tell_loss, tell_neighbour, tell_phases, worst_rpo, worst_rto
 
 REASONS_SHOWN = 12
 _NOTHING = "-"
@@ -170,7 +170,8 @@ def _measured_chapter(endpoints: Sequence[EndpointVerdict]) -> Iterable[str]:
         if each.is_measured
     ]
     losses = [(one.endpoint, name, tell_loss(each)) for one in endpoints for name, each in one.losses.items()]
-    if recoveries or losses:
+    others = [(one.endpoint, name, tell_neighbour(each)) for one in endpoints for name, each in one.neighbours.items()]
+    if recoveries or losses or others:
         yield from ("## How long, and what was lost?", "")
     if recoveries:
         yield "| endpoint | application | RTO | objective | down | phases, in seconds | held | its data in the backup |"
@@ -180,6 +181,10 @@ def _measured_chapter(endpoints: Sequence[EndpointVerdict]) -> Iterable[str]:
         yield "| endpoint | state class | RPO |"
         yield "| --- | --- | --- |"
         yield from _rows(losses)
+    if others:
+        yield "| drilled | neighbour | how it fared meanwhile |"
+        yield "| --- | --- | --- |"
+        yield from _rows(others)
 
 
 def _recovery_cells(one: Recovery) -> tuple[str, ...]:

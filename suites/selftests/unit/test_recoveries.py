@@ -5,6 +5,7 @@ import pytest
 from redrill.model.canary import Consistency
 from redrill.model.measured import Loss, Recovery
 from redrill.model.phases import phases_until, tell_longest
+from redrill.model.recovery import NeighbourResult
 from redrill.model.values import spell_seconds
 from redrill.reporting.recoveries import LINES_SHOWN, choose_worst, tell_loss, tell_recovery
 from redrill.reporting.summary import render_terminal, write_summary
@@ -63,6 +64,34 @@ def test_the_state_classes_of_an_endpoint_share_a_line(tmp_path):
     canaries["rename /var"] = orders
     lines = lines_of({"web-1": record.model_copy(update={"canaries": canaries})}, tmp_path)
     assert "  web-1       RPO of 15m: unknown (append /var), 0.2 s (orders, rename /var); 4 of 30 writes lost" in lines
+
+
+@pytest.mark.parametrize(
+    ("fared", "words"),
+    [
+        ({"failed": 0}, "0 of 96 answers bad"),
+        ({"failed": 2, "longest": 0.21}, "2 of 96 answers bad, for 0.2 s at once"),
+        (
+            {"failed": 0, "unasked": 61.0},
+            "0 of 96 answers bad, not asked in the first 61 s, for the drill was interrupted",
+        ),
+    ],
+)
+def test_it_is_told_how_the_neighbours_fared(tmp_path, fared, words):
+    hub = NeighbourResult(endpoint="logs-1", application="hub", asked=96, **fared)
+    record = make_record().model_copy(update={"neighbours": (hub,)})
+    verdict = reach([judge()], {"web-1": record})
+    text = " ".join(" ".join(line.text for line in render_terminal(verdict, tmp_path, 200)).split())
+    in_full = f" (logs-1/hub: {words})" if words != "0 of 96 answers bad" else ""
+    assert f"web-1 neighbours: {fared['failed']} of 96 answers bad{in_full}" in text
+    assert f"| web-1 | logs-1/hub | {words} |" in write_summary(tmp_path, verdict).read_text()
+
+
+def test_what_was_drilled_as_well_or_may_be_down_meanwhile_is_no_neighbour():
+    drilled = NeighbourResult(endpoint="db-1", application="sql", asked=0, failed=0, is_drilled=True)
+    waits = NeighbourResult(endpoint="web-2", application="shop", asked=9, failed=9, tolerated=5.0, needs=("shop",))
+    record = make_record().model_copy(update={"neighbours": (drilled, waits)})
+    assert reach([judge()], {"web-1": record}).endpoints[0].neighbours == {}
 
 
 def test_a_run_that_wiped_nothing_has_measured_nothing(tmp_path):

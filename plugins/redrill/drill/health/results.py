@@ -94,6 +94,7 @@ class Surroundings:
             needs=tuple(needs),
             back_after=_back_after(probe, [results.get(each) for each in needs], at) if needs else None,
             last_error=probe.log.last_error if failed else "",
+            unasked=max(0.0, at(self.since)),
         )
 
 
