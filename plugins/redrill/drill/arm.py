@@ -17,15 +17,19 @@ from redrill.model.deadline import Deadline
 from redrill.model.values import Mode
 from redrill.repositories.protocol import WatchfulRepository
 
+MEETING_SECONDS = 30.0
+"""How long an endpoint waits for those that it has needs with: meanwhile its backup grows old."""
+
 
 def arm(bench: Bench, deadline: Deadline) -> None:
     """Allow the wipe of this endpoint, or raise: StoppedError, BackupError, or GuardError for all else.
 
     What was planned is read again: its image, who answers, its token, its clock; then the windows and the stops.
-    Nobody may have touched the backup since it was verified.
+    Nobody may have touched the backup since it was verified. What has needs with others waits for them first.
     """
     name, permit, fleet = bench.endpoint.name, bench.permit, bench.fleet
     bench.is_armed = False
+    late = bench.meeting.await_others(name, bench.halt, deadline.within(MEETING_SECONDS))
     if permit is None or permit.found.facts is None or bench.lock is None:
         raise GuardError(f"Endpoint '{name}' must not be wiped: no plan allows it, or its lock is not held.")
     if bench.snapshot_manifest is None or bench.evidence.snapshot is None or bench.snapshot is None:
@@ -50,4 +54,5 @@ def arm(bench: Bench, deadline: Deadline) -> None:
     if fleet.guards.min_interval:
         remember_wipe(facts.identity, name, bench.run, now)
     bench.is_armed = True
-    bench.detail = f"plan {permit.plan}, {len(states)} guards"
+    without = f", not together with {', '.join(late)}" if late else ""
+    bench.detail = f"plan {permit.plan}, {len(states)} guards{without}"

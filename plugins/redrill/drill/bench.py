@@ -14,6 +14,7 @@ from redrill.drill.health.probe import Moment
 from redrill.drill.health.site import Site
 from redrill.drill.journal import Journal
 from redrill.drill.locks import EndpointLock
+from redrill.drill.meeting import Meeting
 from redrill.drill.outage import OutageClock
 from redrill.drill.reach import locate, make_builder, make_provisioner, reach
 from redrill.errors import MachineError
@@ -93,6 +94,7 @@ class Bench:
         self.evidence = Evidence()
         self.outage = OutageClock()
         self.site = Site(fleet, [self])
+        self.meeting = Meeting([endpoint])
         self.watched_since: float | None = None
         self.is_coming_back = self.is_back = False
         self.snapshot: Snapshot | None = None

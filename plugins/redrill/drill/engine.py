@@ -20,6 +20,7 @@ from redrill.drill.health.asking import require_clients
 from redrill.drill.health.site import Site
 from redrill.drill.journal import Journal
 from redrill.drill.locks import EndpointLock, LockStore, hold, identify, open_locks
+from redrill.drill.meeting import Meeting
 from redrill.drill.memory import bound_heaps, give_back
 from redrill.drill.reach import destination_of
 from redrill.drill.resume import find_unfinished
@@ -130,9 +131,9 @@ class Crew:
     def drill(self, benches: Sequence[Bench], stop: StoppedError | None = None) -> list[DrillRecord]:
         """Drill these endpoints at the same time; with ``stop`` none of them is even begun."""
         if benches:
-            site = Site(benches[0].fleet, benches)
+            site, meeting = Site(benches[0].fleet, benches), Meeting([bench.endpoint for bench in benches])
             for bench in benches:
-                bench.site = site
+                bench.site, bench.meeting = site, meeting
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(benches) or 1), thread_name_prefix="drill") as pool:
             drills = [pool.submit(_drill, bench, self, stop) for bench in benches]
         # What could not be recorded is told by its gravest: an endpoint that was wiped, if there is one.
@@ -336,6 +337,7 @@ def _put_back(bench: Bench, crew: Crew) -> None:
 
 
 def _close(bench: Bench) -> None:
+    bench.meeting.leave(bench.endpoint.name)
     bench.site.leave(bench.endpoint.name)
     bench.disconnect()
     if bench.collector is not None:

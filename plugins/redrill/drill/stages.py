@@ -34,7 +34,7 @@ _UNTIL_ARMED = (
     Stage(Step.OBSERVE, prepare.observe_before, 600),
     Stage(Step.BACK_UP, prepare.back_up, 3600),
     Stage(Step.VERIFY_BACKUP, prepare.verify_backup, 1800),
-    Stage(Step.ARM, arm, 60),
+    Stage(Step.ARM, arm, 90),
 )
 
 _UNTIL_RELEASED = (

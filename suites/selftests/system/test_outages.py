@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,9 @@ def application(drilled: Drilled, endpoint: str, name: str) -> dict[str, Any]:
 
 def test_a_whole_site_starts_cold(cold_start: Drilled) -> None:
     assert (cold_start.red, cold_start.status) == (set(), 0), cold_start.output[-6000:]
+    began = {name: datetime.fromisoformat(cold_start.records[name]["outage_at"]) for name in ("web-1", "db-1")}
+    took = application(cold_start, "db-1", "postgresql")["recovered_after"]
+    assert began["web-1"] < began["db-1"] + timedelta(seconds=took)
 
 
 def test_what_needs_others_waits_for_them_and_comes_back_soon_after(cold_start: Drilled) -> None:
