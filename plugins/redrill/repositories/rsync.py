@@ -209,7 +209,9 @@ class RsyncRepository:
 
     def _tree(self, snapshot: Snapshot) -> Path:
         if self._settings.trees is not None:
-            return self._directory / snapshot.id
+            # rsnapshot renames its folders at each turn, so that a tree is known by when it was made.
+            alike = [each.id for each in self.snapshots() if each.created == snapshot.created]
+            return self._directory / (snapshot.id if snapshot.id in alike or len(alike) != 1 else alike[0])
         return self._folder / snapshot.id / TREE
 
     def _seal(self, snapshot: Snapshot) -> str:

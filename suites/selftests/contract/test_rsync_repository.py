@@ -299,6 +299,29 @@ def test_trees_by_date_are_listed_by_the_time_of_their_stamp(small, tmp_path):
     assert found == [(f"daily.1/{HOST}", 1_999_999), (f"daily.0/{HOST}", 2_000_000)]
 
 
+@pytest.mark.parametrize("is_known", [True, False], ids=["same process", "resumed"])
+def test_a_tree_that_was_renamed_after_it_had_been_verified_is_found_by_its_time(small, tmp_path, is_known):
+    turns = tmp_path / "turns"
+    turns.mkdir()
+    for number in range(2):
+        subprocess.run(["cp", "-a", small, turns / f"hourly.{number}"], check=True)
+        os.utime(turns / f"hourly.{number}", (2_000_000 - number, 2_000_000 - number))
+    settings = {"directory": "turns", "trees": "hourly.*"}
+    repository = open_repository(tmp_path, **settings)
+    snapshot = repository.snapshots()[-1]
+    manifest = repository.verify(snapshot, soon())
+    (turns / "hourly.1").rename(turns / "hourly.2")
+    (turns / "hourly.0").rename(turns / "hourly.1")
+    subprocess.run(["cp", "-a", small, turns / "hourly.0"], check=True)
+    (turns / "hourly.0/etc/file").write_text("newer")
+    (tmp_path / "target").mkdir()
+    target = LocalMachine(HOST, tmp_path / "target")
+    restore_snapshot(
+        target, repository if is_known else open_repository(tmp_path, **settings), snapshot, soon(), manifest
+    )
+    assert compare(manifest, walk(tmp_path / "target", STATE_PATHS)) == []
+
+
 def test_a_link_to_the_newest_tree_is_no_snapshot_of_its_own_unless_it_leads_elsewhere(small, tmp_path):
     shutil.copytree(small, tmp_path / HOST / "2026-11-22")
     for name, target in (("latest", "2026-11-22"), ("a-link", "2026-11-22"), ("elsewhere", small)):
