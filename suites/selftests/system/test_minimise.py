@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -179,10 +180,10 @@ def test_a_search_that_somebody_stops_ends_with_the_full_restore(small: World) -
 def test_a_trial_that_breaks_ends_the_search_and_not_the_restore(small: World, monkeypatch: pytest.MonkeyPatch) -> None:
     number, open_snapshot = iter(range(100)), TarRepository.open
 
-    def fail_at_times(self: TarRepository, snapshot: object) -> object:
+    def fail_at_times(self: TarRepository, *words: Any) -> object:
         if next(number) == 2:
             raise OSError(5, "Input/output error")
-        return open_snapshot(self, snapshot)  # type: ignore[arg-type]
+        return open_snapshot(self, *words)
 
     monkeypatch.setattr(TarRepository, "open", fail_at_times)
     report, record = search(small)
