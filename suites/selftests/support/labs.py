@@ -40,15 +40,31 @@ def rebuild(fleet: Fleet, *endpoints: str) -> None:
 
 
 @contextmanager
-def running_lab(folder: Path, name: str, subnet: str) -> Iterator[Fleet]:
-    """Bring up a lab of the sample fleet's four endpoints, and take it down again whatever happens."""
-    fleet = load_fleet(lab_fleet(folder, name, subnet))
+def standing(fleet: Fleet) -> Iterator[None]:
+    """Bring up the lab of a fleet anew, and take it down again whatever happens."""
     down(fleet, print)
     try:
         up(fleet, print)
-        yield fleet
+        yield
     finally:
         down(fleet, print)
+
+
+@contextmanager
+def running_lab(folder: Path, name: str, subnet: str) -> Iterator[Fleet]:
+    """Bring up a lab of the sample fleet's four endpoints, and take it down again whatever happens."""
+    fleet = load_fleet(lab_fleet(folder, name, subnet))
+    with standing(fleet):
+        yield fleet
+
+
+def run_on(fleet: Fleet, endpoint: str, command: str) -> str:
+    """Run a command on an endpoint and return what it printed; it must succeed."""
+    machine = connect(fleet, endpoint)
+    try:
+        return machine.run(command, Deadline.after(60)).checked().text
+    finally:
+        machine.close()
 
 
 def provisioner_of(fleet: Fleet, name: str) -> NspawnProvisioner:

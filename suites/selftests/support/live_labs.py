@@ -9,13 +9,12 @@ from typing import Any
 
 import yaml
 
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.machine.ssh_machine import SshMachine
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, lab_fleet
+from selftests.support.labs import connect, lab_fleet, standing
 
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -67,9 +66,5 @@ def live_lab(folder: Path, name: str, subnet: str, endpoints: Settings | None = 
         }
     file.write_text(json.dumps(document, indent=1))
     lab = LiveLab(file)
-    down(lab.fleet, print)
-    try:
-        up(lab.fleet, print)
+    with standing(lab.fleet):
         yield lab
-    finally:
-        down(lab.fleet, print)

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, drill_changed
-from selftests.support.labs import connect, running_lab
+from selftests.support.labs import run_on, running_lab
 from selftests.support.planting import at_boot
 from selftests.system.faults_of_recovery import CLUSTER
 
@@ -38,18 +37,10 @@ truncate -s "$end" {LOG}
 """
 
 
-def ask(fleet: Fleet, name: str, command: str) -> str:
-    machine = connect(fleet, name)
-    try:
-        return machine.run(command, Deadline.after(60)).checked().text
-    finally:
-        machine.close()
-
-
 def drill_busy(fleet: Fleet, reports: str, rto: str = "2m") -> Drilled:
     """Drill both while they are written to as fast as they can."""
     for name, work in LOAD.items():
-        ask(fleet, name, f"setsid sh >/dev/null 2>&1 <<'END' &\nwhile {work}; do :; done\nEND")
+        run_on(fleet, name, f"setsid sh >/dev/null 2>&1 <<'END' &\nwhile {work}; do :; done\nEND")
     ways = {**WAYS, "endpoints/db-1": {"objectives": {"rto": rto}}}
     chosen = (f"--redrill-endpoint={name}" for name in LOAD)
     return drill_changed(fleet.source, ways, fleet.source.with_name(reports), *chosen)
@@ -58,7 +49,7 @@ def drill_busy(fleet: Fleet, reports: str, rto: str = "2m") -> Drilled:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with running_lab(tmp_path_factory.mktemp("crash"), "crash", "198.18.102") as fleet:
-        ask(fleet, "db-1", f"{PSQL} -c '{TABLE}'")
+        run_on(fleet, "db-1", f"{PSQL} -c '{TABLE}'")
         yield fleet
 
 
@@ -71,8 +62,8 @@ def busy(fleet: Fleet) -> Drilled:
 def maimed(fleet: Fleet, busy: Drilled) -> Drilled:
     """The same, but an agent at boot takes from both what they need to recover before they start."""
     assert busy.folder
-    ask(fleet, "db-1", at_boot(WITHOUT_ITS_LOG, "Before=postgresql@15-main.service"))
-    ask(
+    run_on(fleet, "db-1", at_boot(WITHOUT_ITS_LOG, "Before=postgresql@15-main.service"))
+    run_on(
         fleet, "kv-1", f"stat -c %s {LOG} >/etc/shop/size; " + at_boot(WITH_A_PART_OF_IT, "Before=redis-server.service")
     )
     return drill_busy(fleet, "maimed", rto="5s")

@@ -12,12 +12,10 @@ import yaml
 
 from redrill.drill.crash import VARIABLE
 from redrill.drill.journal import read_journal
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
-from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, resume_run, run_redrill
-from selftests.support.labs import connect, lab_fleet, provisioner_of
+from selftests.support.labs import lab_fleet, provisioner_of, run_on, standing
 
 CRASHES = int(os.environ.get("REDRILL_SELFTEST_CRASHES", "4"))
 """How many of the points are tried, from the first on; each takes about twelve seconds."""
@@ -49,20 +47,12 @@ def dozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     document["endpoints"] = {name: document["endpoints"][name] for name in (ENDPOINT, "logs-1")}
     file.write_text(json.dumps(document, indent=1))
     fleet = load_fleet(file)
-    down(fleet, print)
-    try:
-        up(fleet, print)
+    with standing(fleet):
         yield fleet
-    finally:
-        down(fleet, print)
 
 
 def ask(fleet: Fleet, command: str) -> str:
-    machine = connect(fleet, ENDPOINT)
-    try:
-        return machine.run(command, Deadline.after(30)).checked().text.strip()
-    finally:
-        machine.close()
+    return run_on(fleet, ENDPOINT, command).strip()
 
 
 def destroyed(fleet: Fleet) -> list[Path]:

@@ -10,7 +10,7 @@ import yaml
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, running_lab
+from selftests.support.labs import run_on, running_lab
 
 TEST = "test_configuration_management_would_change_nothing[web-1]"
 
@@ -55,11 +55,7 @@ def provision(fleet: Fleet) -> None:
 
 
 def run(fleet: Fleet, script: str) -> str:
-    machine = connect(fleet, "web-1")
-    try:
-        return machine.run(script, Deadline.after(30)).checked().text
-    finally:
-        machine.close()
+    return run_on(fleet, "web-1", script)
 
 
 def observe(fleet: Fleet, folder: Path) -> Drilled:

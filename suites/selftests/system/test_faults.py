@@ -12,13 +12,12 @@ import pytest
 import yaml
 
 import redrill_suites
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support import faulty_backends
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, lab_fleet, rebuild
+from selftests.support.labs import connect, lab_fleet, rebuild, standing
 from selftests.support.planting import Fault
 from selftests.support.trees import tree_fleet
 from selftests.system.faults import FAULTS, NOT_BY_A_FAULT, rounds
@@ -129,15 +128,11 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     backends = folder / "backends"
     faulty_backends.install(backends)
     made = Range(folder, faults_fleet(folder), tree_fleet(folder))
-    down(made.fleet, print)
     with pytest.MonkeyPatch.context() as patch:
         path = (str(backends), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
-        try:
-            up(made.fleet, print)
+        with standing(made.fleet):
             yield made
-        finally:
-            down(made.fleet, print)
 
 
 def red_of(drilled: Drilled, endpoint: str) -> set[str]:

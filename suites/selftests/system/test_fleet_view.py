@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, lab_fleet
+from selftests.support.labs import connect, lab_fleet, standing
 from selftests.support.planting import package
 
 WEBS = ("web-1", "web-2", "web-3")
@@ -135,12 +134,8 @@ def webs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webs]:
         del document["endpoints"][other]
     file.write_text(json.dumps(document, indent=1))
     fleet = load_fleet(file)
-    down(fleet, print)
-    try:
-        up(fleet, print)
+    with standing(fleet):
         yield Webs(folder, file, fleet)
-    finally:
-        down(fleet, print)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.fleet import Fleet
 from redrill.provisioners.nspawn_place import LabPlace
-from selftests.support.labs import connect, find_traces, is_clean, lab_fleet, provisioner_of, running_lab
+from selftests.support.labs import connect, find_traces, is_clean, lab_fleet, provisioner_of, run_on, running_lab
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 NAMES = ("web-1", "db-1", "kv-1", "logs-1")
@@ -23,14 +23,6 @@ NAMES = ("web-1", "db-1", "kv-1", "logs-1")
 
 def soon(seconds: float = 30) -> Deadline:
     return Deadline.after(seconds)
-
-
-def text_of(fleet: Fleet, name: str, command: str) -> str:
-    machine = connect(fleet, name)
-    try:
-        return machine.run(command, soon()).checked().text
-    finally:
-        machine.close()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +34,7 @@ def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_endpoint_answers_over_ssh_under_its_own_name(lab: Fleet, name: str) -> None:
-    assert text_of(lab, name, "hostname; systemctl is-system-running") == f"{name}\nrunning"
+    assert run_on(lab, name, "hostname; systemctl is-system-running") == f"{name}\nrunning"
 
 
 def test_web_server_is_healthy_after_day_1(lab: Fleet) -> None:
@@ -68,7 +60,7 @@ def test_a_password_is_the_labs_own_and_nobody_elses(lab: Fleet, spare: Fleet, n
     assert file.stat().st_mode & 0o777 == 0o600
     assert len(file.read_text()) > 32
     assert file.read_text() != other.read_text()
-    assert text_of(lab, "db-1" if name == "postgresql" else "kv-1", "ls /run | grep redrill; true") == ""
+    assert run_on(lab, "db-1" if name == "postgresql" else "kv-1", "ls /run | grep redrill; true") == ""
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
@@ -76,17 +68,17 @@ def test_canaries_show_what_was_written_and_nothing_once_they_are_cleared(lab: F
     for each in lab.endpoint(name).state_classes.values():
         program = program_of(each.canary)
         assert (
-            text_of(lab, name, f"{program.prepare}\nnumber=7 line=7-said; {program.write}\n{program.read}") == "7-said"
+            run_on(lab, name, f"{program.prepare}\nnumber=7 line=7-said; {program.write}\n{program.read}") == "7-said"
         )
-        assert text_of(lab, name, f"{program.clear}\n{program.read}\n{program.clear}") == ""
+        assert run_on(lab, name, f"{program.clear}\n{program.read}\n{program.clear}") == ""
 
 
 def test_a_message_of_every_other_endpoint_arrives_at_the_log_sink(lab: Fleet) -> None:
     for name in NAMES[:3]:
-        text_of(lab, name, f"logger -t redrill said-by-{name}")
+        run_on(lab, name, f"logger -t redrill said-by-{name}")
 
     def arrived(_is_last_try: bool) -> bool | None:
-        said = text_of(lab, "logs-1", "journalctl -D /var/log/journal/remote -t redrill -o cat --no-pager")
+        said = run_on(lab, "logs-1", "journalctl -D /var/log/journal/remote -t redrill -o cat --no-pager")
         return all(f"said-by-{name}" in said for name in NAMES[:3]) or None
 
     assert wait_until(arrived, soon(), interval=0.2)
@@ -117,15 +109,15 @@ def _leader_group(lab: Fleet, name: str) -> str:
 
 
 def test_bringing_up_a_running_lab_again_changes_nothing(lab: Fleet) -> None:
-    before = {name: text_of(lab, name, BOOT_ID) for name in NAMES}
+    before = {name: run_on(lab, name, BOOT_ID) for name in NAMES}
     up(lab, print)
-    assert {name: text_of(lab, name, BOOT_ID) for name in NAMES} == before
+    assert {name: run_on(lab, name, BOOT_ID) for name in NAMES} == before
 
 
 def test_a_service_stopped_in_one_lab_goes_on_in_the_lab_beside_it(lab: Fleet, spare: Fleet) -> None:
-    text_of(spare, "web-1", "systemctl stop nginx")
-    assert text_of(lab, "web-1", "systemctl is-active nginx") == "active"
-    text_of(spare, "web-1", "systemctl start nginx")
+    run_on(spare, "web-1", "systemctl stop nginx")
+    assert run_on(lab, "web-1", "systemctl is-active nginx") == "active"
+    run_on(spare, "web-1", "systemctl start nginx")
 
 
 def test_status_shows_every_endpoint_running(lab: Fleet) -> None:
@@ -135,12 +127,12 @@ def test_status_shows_every_endpoint_running(lab: Fleet) -> None:
 def test_redeploy_gives_another_boot_another_key_and_a_fresh_tree(spare: Fleet) -> None:
     provisioner = provisioner_of(spare, "web-1")
     before = provisioner.locate()
-    boot_id = text_of(spare, "web-1", f"touch /opt/stain /etc/stain; {BOOT_ID}")
+    boot_id = run_on(spare, "web-1", f"touch /opt/stain /etc/stain; {BOOT_ID}")
     after = provisioner.redeploy(soon())
     assert before
     assert before.host_keys != after.host_keys
-    assert text_of(spare, "web-1", f"ls -A /opt /etc/stain /var/www/shop 2>/dev/null; {BOOT_ID}") not in ("", boot_id)
-    assert text_of(spare, "web-1", "ls -A /opt") == ""
+    assert run_on(spare, "web-1", f"ls -A /opt /etc/stain /var/www/shop 2>/dev/null; {BOOT_ID}") not in ("", boot_id)
+    assert run_on(spare, "web-1", "ls -A /opt") == ""
 
 
 def test_what_is_written_before_the_first_boot_is_there_after_it(spare: Fleet) -> None:
@@ -149,7 +141,7 @@ def test_what_is_written_before_the_first_boot_is_there_after_it(spare: Fleet) -
     (root / "var/lib/restored").write_text("from the backup")
     assert provisioner.locate() is None
     provisioner.boot(soon())
-    assert text_of(spare, "web-1", "cat /var/lib/restored") == "from the backup"
+    assert run_on(spare, "web-1", "cat /var/lib/restored") == "from the backup"
 
 
 def test_host_keys_are_those_of_the_restored_root(spare: Fleet, tmp_path: Path) -> None:
@@ -160,16 +152,16 @@ def test_host_keys_are_those_of_the_restored_root(spare: Fleet, tmp_path: Path) 
     (root / "etc/ssh/ssh_host_ed25519_key.pub").write_bytes((tmp_path / "key.pub").read_bytes())
     location = provisioner.boot(soon())
     assert location.host_keys == (" ".join((tmp_path / "key.pub").read_text().split()[:2]),)
-    assert text_of(spare, "web-1", "true") == ""
+    assert run_on(spare, "web-1", "true") == ""
 
 
 def test_a_reboot_from_inside_comes_back_with_the_same_tree(spare: Fleet) -> None:
-    boot_id = text_of(spare, "db-1", f"touch /etc/mine; {BOOT_ID}")
-    text_of(spare, "db-1", "systemd-run -q --on-active=0.05 --timer-property=AccuracySec=1ms systemctl reboot")
+    boot_id = run_on(spare, "db-1", f"touch /etc/mine; {BOOT_ID}")
+    run_on(spare, "db-1", "systemd-run -q --on-active=0.05 --timer-property=AccuracySec=1ms systemctl reboot")
 
     def came_back(_is_last_try: bool) -> str | None:
         try:
-            seen = text_of(spare, "db-1", f"ls /etc/mine; {BOOT_ID}")
+            seen = run_on(spare, "db-1", f"ls /etc/mine; {BOOT_ID}")
         except (AssertionError, Exception):  # noqa: BLE001 - whatever goes wrong while it is down is no answer
             return None
         return seen if boot_id not in seen else None
@@ -179,27 +171,27 @@ def test_a_reboot_from_inside_comes_back_with_the_same_tree(spare: Fleet) -> Non
 
 def test_an_endpoint_that_was_powered_off_stays_off_until_the_lab_is_brought_up(spare: Fleet) -> None:
     provisioner = provisioner_of(spare, "kv-1")
-    text_of(spare, "kv-1", "systemd-run -q --on-active=0.05 --timer-property=AccuracySec=1ms systemctl poweroff")
+    run_on(spare, "kv-1", "systemd-run -q --on-active=0.05 --timer-property=AccuracySec=1ms systemctl poweroff")
     wait_until(lambda _is_last_try: provisioner.locate() is None or None, soon())
     assert [row.state for row in status(spare) if row.endpoint == "kv-1"] == ["stopped"]
     up(spare, print)
     check = spare.endpoint("kv-1").applications["redis"].command
     assert check is not None
-    assert text_of(spare, "kv-1", check.run) == "50000"
+    assert run_on(spare, "kv-1", check.run) == "50000"
 
 
 def test_the_log_uploader_outlasts_a_log_sink_that_is_away(spare: Fleet) -> None:
     sink = "systemd-journal-remote.socket systemd-journal-remote.service"
-    text_of(spare, "logs-1", f"systemctl stop {sink}")
+    run_on(spare, "logs-1", f"systemctl stop {sink}")
     restarts = "systemctl show -P NRestarts systemd-journal-upload"
-    first = int(text_of(spare, "db-1", restarts))
+    first = int(run_on(spare, "db-1", restarts))
     # More than the five starts after which systemd gives a unit up as shipped.
-    wait_until(lambda _is_last_try: int(text_of(spare, "db-1", restarts)) > first + 6 or None, soon(), interval=0.5)
-    text_of(spare, "logs-1", "systemctl start systemd-journal-remote.socket")
-    text_of(spare, "db-1", "logger -t redrill after-the-outage")
+    wait_until(lambda _is_last_try: int(run_on(spare, "db-1", restarts)) > first + 6 or None, soon(), interval=0.5)
+    run_on(spare, "logs-1", "systemctl start systemd-journal-remote.socket")
+    run_on(spare, "db-1", "logger -t redrill after-the-outage")
 
     def arrived(_is_last_try: bool) -> bool | None:
-        said = text_of(spare, "logs-1", "journalctl -D /var/log/journal/remote -t redrill -o cat --no-pager")
+        said = run_on(spare, "logs-1", "journalctl -D /var/log/journal/remote -t redrill -o cat --no-pager")
         return "after-the-outage" in said or None
 
     assert wait_until(arrived, soon(), interval=0.2)

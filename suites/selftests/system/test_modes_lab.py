@@ -9,10 +9,9 @@ import yaml
 from redrill.errors import ProvisionError
 from redrill.lab.lab import status, up
 from redrill.loader import load_fleet
-from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, find_traces, running_lab
+from selftests.support.labs import find_traces, run_on, running_lab
 
 ADDRESS = "198.18.83.11"
 SITE = "/etc/nginx/sites-available/shop"
@@ -24,14 +23,6 @@ def modes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with running_lab(tmp_path_factory.mktemp("modes"), "modes", "198.18.83") as fleet:
         yield fleet
     assert find_traces("modes") == []
-
-
-def run_on(fleet: Fleet, endpoint: str, command: str) -> str:
-    machine = connect(fleet, endpoint)
-    try:
-        return machine.run(command, Deadline.after(30)).checked().text
-    finally:
-        machine.close()
 
 
 def drill_web(fleet: Fleet, mode: str, reports: Path, **settings: object) -> Drilled:

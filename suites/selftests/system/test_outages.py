@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from redrill.drill.health.asking import Asker, Target
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.model.application import Application
 from redrill.model.deadline import Deadline, wait_until
 from redrill.model.fleet import Fleet
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect
+from selftests.support.labs import connect, run_on, standing
 from selftests.support.site import PASSWORD, PASSWORD_VARIABLE, site_fleet
 
 OFFLINE = ["wipe", "deploy", "restore", "verify restore", "boot", "system ready"]
@@ -35,11 +34,7 @@ class Site:
         return load_fleet(self.file)
 
     def run(self, endpoint: str, command: str) -> str:
-        machine = connect(self.fleet, endpoint)
-        try:
-            return machine.run(command, Deadline.after(60)).checked().text
-        finally:
-            machine.close()
+        return run_on(self.fleet, endpoint, command)
 
     def drill(self, name: str, *endpoints: str, file: Path | None = None) -> Drilled:
         chosen = [f"--redrill-endpoint={endpoint}" for endpoint in endpoints]
@@ -52,12 +47,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(PASSWORD_VARIABLE, PASSWORD)
         made = Site(folder, site_fleet(folder, "outages", "198.18.42"))
-        down(made.fleet, print)
-        try:
-            up(made.fleet, print)
+        with standing(made.fleet):
             yield made
-        finally:
-            down(made.fleet, print)
 
 
 @pytest.fixture(scope="module")

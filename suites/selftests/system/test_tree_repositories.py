@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.model.fleet import Fleet
 from selftests.support.drills import run_redrill
-from selftests.support.labs import lab_fleet
+from selftests.support.labs import lab_fleet, standing
 
 LAB, SUBNET = "selftest-trees", "198.18.45"
 TAR = f"repository: {{kind: tar, directory: /var/lib/redrill/labs/{LAB}/backups}}"
@@ -60,12 +59,8 @@ def fleet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def lab(fleet_file: Path) -> Iterator[Fleet]:
     fleet = load_fleet(fleet_file)
-    down(fleet, print)
-    try:
-        up(fleet, print)
+    with standing(fleet):
         yield fleet
-    finally:
-        down(fleet, print)
 
 
 @pytest.mark.usefixtures("lab")

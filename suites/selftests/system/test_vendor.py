@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.model.deadline import Deadline
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect, lab_fleet, provisioner_of, rebuild
+from selftests.support.labs import connect, lab_fleet, provisioner_of, rebuild, standing
 from selftests.support.planting import Fault
 from selftests.support.unmanaged import unmanaged_fleet
 from selftests.system.faults import rounds
@@ -75,12 +74,8 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adopted]:
     folder = tmp_path_factory.mktemp("vendor")
     made = Adopted(folder, lab_fleet(folder, "vend", "198.18.86"))
     fleet = load_fleet(made.lab)
-    down(fleet, print)
-    try:
-        up(fleet, print)
+    with standing(fleet):
         yield made
-    finally:
-        down(fleet, print)
 
 
 def findings(run: Drilled, endpoint: str) -> dict[str, set[str]]:

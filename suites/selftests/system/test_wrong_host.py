@@ -18,7 +18,6 @@ from redrill.drill.guards.protection import know_controller
 from redrill.drill.guards.token import write_token
 from redrill.drill.planning import Request, make_plan
 from redrill.errors import MachineError
-from redrill.lab.lab import down, up
 from redrill.loader import load_fleet
 from redrill.machine.ssh_machine import SshMachine
 from redrill.model.deadline import Deadline, wait_until
@@ -26,7 +25,7 @@ from redrill.model.fleet import Fleet
 from redrill.model.record import Location
 from redrill.model.values import Mode
 from selftests.support.drills import Drilled, run_pytest
-from selftests.support.labs import LAB_FLEET, connect, provisioner_of
+from selftests.support.labs import LAB_FLEET, provisioner_of, run_on, standing
 
 BOTH = ("a-1", "b-1")
 TODAY = datetime.now(UTC).date()
@@ -54,11 +53,7 @@ class Range:
         return path
 
     def run(self, endpoint: str, command: str) -> str:
-        machine = connect(self.fleet, endpoint)
-        try:
-            return machine.run(command, Deadline.after(10)).checked().text
-        finally:
-            machine.close()
+        return run_on(self.fleet, endpoint, command)
 
     def boot_ids(self) -> list[str]:
         return [self.run(name, "cat /proc/sys/kernel/random/boot_id") for name in BOTH]
@@ -106,12 +101,8 @@ def write_fleet(folder: Path) -> Path:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
     folder = tmp_path_factory.mktemp("wrong")
     made = Range(folder, write_fleet(folder))
-    down(made.fleet, print)
-    try:
-        up(made.fleet, print)
+    with standing(made.fleet):
         yield made
-    finally:
-        down(made.fleet, print)
 
 
 @pytest.fixture

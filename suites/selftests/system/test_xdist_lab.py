@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from redrill.model.deadline import Deadline
 from redrill.model.fleet import Fleet
 from redrill.provisioners.nspawn_place import LabPlace
 from selftests.support.drills import Drilled, run_redrill
-from selftests.support.labs import connect
+from selftests.support.labs import run_on
 from selftests.support.orchard import redeploys
 
 DRILLED = ("web-1", "db-1", "kv-1")
@@ -18,16 +17,8 @@ BOOTS = "journalctl --list-boots --no-pager --quiet | awk '{print $2}'"
 BOOT_ID = "tr -d - < /proc/sys/kernel/random/boot_id"
 
 
-def ask(fleet: Fleet, name: str, command: str) -> str:
-    machine = connect(fleet, name)
-    try:
-        return machine.run(command, Deadline.after(60)).checked().text
-    finally:
-        machine.close()
-
-
 def boots_of(fleet: Fleet, name: str) -> set[str]:
-    return set(ask(fleet, name, BOOTS).split())
+    return set(run_on(fleet, name, BOOTS).split())
 
 
 def count_starts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -46,7 +37,7 @@ def test_four_workers_redeploy_each_endpoint_exactly_once(
     lab: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {name: boots_of(lab, name) for name in DRILLED}
-    sink = ask(lab, "logs-1", BOOT_ID)
+    sink = run_on(lab, "logs-1", BOOT_ID)
     counted = count_starts(tmp_path, monkeypatch)
     run = run_redrill(lab.source, tmp_path / "reports", "--redrill-mode=replace", "-n4")
     assert run.status == 0, run.output
@@ -55,8 +46,8 @@ def test_four_workers_redeploy_each_endpoint_exactly_once(
     assert sorted(names) == sorted(LabPlace(lab.name).endpoint(name).machine for name in DRILLED)
     for name in DRILLED:
         new = boots_of(lab, name) - before[name]
-        assert new == {run.records[name]["after"]["boot_id"].replace("-", "")} == {ask(lab, name, BOOT_ID)}
-    assert ask(lab, "logs-1", BOOT_ID) == sink, "what must not be drilled was not rebooted"
+        assert new == {run.records[name]["after"]["boot_id"].replace("-", "")} == {run_on(lab, name, BOOT_ID)}
+    assert run_on(lab, "logs-1", BOOT_ID) == sink, "what must not be drilled was not rebooted"
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +57,9 @@ def refused(lab: Fleet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Drill
     (folder / "backups").write_text("not a folder\n")
     fleet = folder / "fleet.yml"
     fleet.write_text(lab.source.read_text().replace(f"/var/lib/redrill/labs/{lab.name}/backups", f"{folder}/backups"))
-    before = ask(lab, "kv-1", BOOT_ID)
+    before = run_on(lab, "kv-1", BOOT_ID)
     run = run_redrill(fleet, folder / "reports", "--redrill-mode=replace", "--redrill-endpoint=kv-1")
-    return run, before, ask(lab, "kv-1", BOOT_ID)
+    return run, before, run_on(lab, "kv-1", BOOT_ID)
 
 
 def test_without_a_good_backup_nothing_is_wiped(refused: tuple[Drilled, str, str]) -> None:
@@ -80,5 +71,5 @@ def test_without_a_good_backup_nothing_is_wiped(refused: tuple[Drilled, str, str
 
 def test_without_a_good_backup_the_applications_run_again(refused: tuple[Drilled, str, str], lab: Fleet) -> None:
     assert refused[0].records["kv-1"]["failure"]["step"] == "back up"
-    assert ask(lab, "kv-1", "systemctl is-active redis-server.service") == "active"
-    assert ask(lab, "kv-1", "find / -xdev -name '.redrill-*'") == ""
+    assert run_on(lab, "kv-1", "systemctl is-active redis-server.service") == "active"
+    assert run_on(lab, "kv-1", "find / -xdev -name '.redrill-*'") == ""
