@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from redrill.model.application import Objectives
 from redrill.model.canary import Consistency
 from redrill.model.fleet import Fleet
 from redrill.model.phases import phases_until
@@ -66,13 +67,14 @@ def recoveries_of(fleet: Fleet, record: DrillRecord) -> dict[str, Recovery]:
 
 def _recovery(fleet: Fleet, record: DrillRecord, name: str, result: ApplicationResult) -> Recovery:
     is_measured = record.wiped_at is not None
+    objectives = _objectives(fleet, record.endpoint, name)
     phases: dict[str, float] = {}
     for span in phases_until(record.timeline, result.recovered_after) if is_measured else ():
         phases[span.name] = phases.get(span.name, 0.0) + span.seconds
     return Recovery(
         is_measured=is_measured,
         rto_seconds=result.recovered_after if is_measured else None,
-        objective_seconds=_objective(fleet, record.endpoint, name, "rto"),
+        objective_seconds=objectives.rto.total_seconds() if objectives else None,
         phases=phases,
         held_seconds=result.held,
         downtime_seconds=result.downtime if is_measured else None,
@@ -87,10 +89,11 @@ def losses_of(fleet: Fleet, record: DrillRecord) -> dict[str, Loss]:
 
 
 def _loss(fleet: Fleet, endpoint: str, result: CanaryResult) -> Loss:
+    objectives = _objectives(fleet, endpoint, result.application)
     return Loss(
         application=result.application,
         rpo_seconds=result.loss,
-        objective_seconds=_objective(fleet, endpoint, result.application, "rpo"),
+        objective_seconds=objectives.rpo.total_seconds() if objectives else None,
         interval_seconds=result.interval,
         written=result.written,
         lost=None if result.unknown else result.written - result.survived,
@@ -100,6 +103,7 @@ def _loss(fleet: Fleet, endpoint: str, result: CanaryResult) -> Loss:
 
 def neighbours_of(fleet: Fleet, record: DrillRecord) -> dict[str, Neighbour]:
     """Return how those fared that the drill of an endpoint must not harm, by 'endpoint/application'."""
+    objectives = _objectives(fleet, record.endpoint)
     watched = [one for one in record.neighbours if one.tolerated is None and not one.is_drilled]
     return {
         f"{one.endpoint}/{one.application}": Neighbour(
@@ -107,23 +111,15 @@ def neighbours_of(fleet: Fleet, record: DrillRecord) -> dict[str, Neighbour]:
             failed=one.failed,
             longest_seconds=one.longest,
             unasked_seconds=one.unasked,
-            objective_percent=_most_errors(fleet, record.endpoint),
+            objective_percent=objectives.neighbour_errors if objectives else None,
         )
         for one in watched
     }
 
 
-def _most_errors(fleet: Fleet, name: str) -> float | None:
-    try:
-        return fleet.endpoint(name).objectives.neighbour_errors
-    except KeyError:  # as below
-        return None
-
-
-def _objective(fleet: Fleet, name: str, application: str | None, target: str) -> float | None:
+def _objectives(fleet: Fleet, name: str, application: str | None = None) -> Objectives | None:
     try:
         endpoint = fleet.endpoint(name)
-        objectives = endpoint.objectives_of(application) if application else endpoint.objectives
+        return endpoint.objectives_of(application) if application else endpoint.objectives
     except KeyError:  # a stored record may tell of what the fleet file no longer declares
         return None
-    return {"rto": objectives.rto, "rpo": objectives.rpo}[target].total_seconds()

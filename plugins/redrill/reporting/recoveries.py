@@ -127,8 +127,12 @@ def tell_neighbour(neighbour: Neighbour) -> str:
 
 
 def _part_of_errors(neighbour: Neighbour) -> float:
-    percent = 100 * neighbour.failed / neighbour.asked if neighbour.asked else math.inf
-    return _part(percent, neighbour.objective_percent) if neighbour.objective_percent else math.inf if percent else 0.0
+    if neighbour.asked and not neighbour.failed:
+        return 0.0
+    # Nobody knows, or none may be bad.
+    if not neighbour.asked or not neighbour.objective_percent:
+        return math.inf
+    return 100 * neighbour.failed / neighbour.asked / neighbour.objective_percent
 
 
 def _of(objective: float | None) -> str:
